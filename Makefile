@@ -1,0 +1,47 @@
+# Two commands do everything: `make demo` and `make test`. Both set up what they need, and are quick the second time.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export OMP_NUM_THREADS ?= $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: help demo test check lint format install install-dev clean
+
+help:
+	@echo "make demo    draw a crowd, train a small network on it, print the table, write pictures (3 minutes)"
+	@echo "make test    run the tests"
+	@echo "make lint    ruff and mypy"
+	@echo "make check   lint, all tests, the long ones too, and the published tables"
+
+# the stamp remembers which requirements were installed; a changed file installs again
+$(VENV)/.user: requirements.txt setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dotally needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing what requirements.txt lists into $(VENV) (about a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.user
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+install: $(VENV)/.user
+install-dev: $(VENV)/.dev
+
+demo: install
+	@$(BIN)/python experiments/synthetic_crowd.py
+
+test: install-dev
+	@$(BIN)/python -m pytest -m "not slow"
+
+check: lint
+	@$(BIN)/python -m pytest
+
+lint: install-dev
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: install-dev
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) runs

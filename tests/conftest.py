@@ -1,0 +1,41 @@
+"""Fixtures for every test. Triton interprets its kernels here, unless a GPU is there to run them."""
+
+import os
+
+import pytest
+import torch
+
+# Triton reads this when it is first imported, and Lightning imports Triton
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+# no test may reach Weights & Biases or find a cluster by accident
+os.environ["WANDB_MODE"] = "offline"
+for name in [name for name in os.environ if name.startswith("SLURM_")]:
+    del os.environ[name]
+
+
+from pathlib import Path  # noqa: E402  (the environment has to be set before anything imports Triton)
+
+
+@pytest.fixture
+def device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.fixture
+def data_root() -> list[Path]:
+    """The real data sets; tests that ask for them are skipped where there are none."""
+    roots = [Path(root) for root in os.environ.get("DOTALLY_DATA_ROOT", "").split(os.pathsep) if root]
+    if not roots:
+        pytest.skip("DOTALLY_DATA_ROOT is not set: this test reads real data sets")
+    return roots
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))

@@ -1,0 +1,29 @@
+"""Every kernel compiles for a GPU that is not there and stays within its budget: no spills, shared memory bounded."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def compile_ahead(*arguments: str) -> subprocess.CompletedProcess[str]:
+    # a process of its own: the interpreter of the other tests replaces the compiler
+    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    command = [sys.executable, "-m", "benchmarks.compile_ahead", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_kernels_stay_within_their_budgets_on_hopper() -> None:
+    result = compile_ahead("--arch", "90")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "density_stride8" in result.stdout
+
+
+@pytest.mark.slow
+def test_kernels_stay_within_their_budgets_on_every_architecture() -> None:
+    result = compile_ahead()
+    assert result.returncode == 0, result.stdout + result.stderr
