@@ -36,9 +36,9 @@ ALPHAS = np.logspace(-3, 5, 33)
 def picture_statistics(image: Tensor) -> Floats:
     r"""Describe a picture, resized to a longest side of 512 pixels, by eight numbers.
 
-    With the grey value g = 0.299 R + 0.587 G + 0.114 B in 0..1 and forward differences as its gradient: mean and standard
-    deviation of g; mean and standard deviation of the gradient's length; colourfulness
-    (Hasler and Süsstrunk, 2003); root mean square of :math:`g_{y,x} - g_{y,x+1} - g_{y+1,x} + g_{y+1,x+1}`, which
+    With the grey value g = 0.299 R + 0.587 G + 0.114 B in 0..1 and forward differences as its gradient: mean and
+    standard deviation of g; mean and standard deviation of the gradient's length; colourfulness (Hasler and
+    Süsstrunk, 2003); root mean square of :math:`g_{y,x} - g_{y,x+1} - g_{y+1,x} + g_{y+1,x+1}`, which
     answers to the finest texture only; share of gradients longer than 0.1; share of g below 0.25.
 
     Args:
@@ -143,9 +143,7 @@ class TrivialPredictors:
         truth = np.asarray(counts, dtype=np.float64)
         statistics = np.array([picture_statistics(image) for image in images])
         if not len(statistics) or truth.shape != (len(statistics),):
-            raise ValueError(
-                f"one count for each picture is expected, got {len(statistics)} pictures, {truth.shape}"
-            )
+            raise ValueError(f"one count for each picture is expected, got {len(statistics)} pictures, {truth.shape}")
         centre, spread = statistics.mean(0), statistics.std(0)
         spread[spread == 0] = 1
         coefficients, alpha = ridge_loo((statistics - centre) / spread, truth, ALPHAS)

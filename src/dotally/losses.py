@@ -4,12 +4,16 @@ Maps are ``[B, 1, h, w]`` in heads per cell; the optional mask has the same shap
 only. Whatever scale a loss needs is applied here and nowhere else, so a network's output stays in heads per cell.
 """
 
-from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+class Loss(Protocol):
+    """What every loss of this module is called with."""
+
+    def __call__(self, prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor: ...
 
 
 def sum_of_squares(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:

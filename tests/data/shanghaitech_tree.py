@@ -42,10 +42,10 @@ def shanghaitech_tree(
 
 
 def write_points(path: Path, points: np.ndarray) -> None:
-    """Write a mat file as the authors did: a cell that holds a struct of ``location`` and ``number``."""
+    """Write a mat file as the authors did: a cell that holds a struct of ``location`` and ``number``, compressed."""
     cell = np.empty((1, 1), dtype=object)
     cell[0, 0] = {"location": points, "number": float(len(points))}
-    savemat(path, {"image_info": cell})
+    savemat(path, {"image_info": cell}, do_compression=True)
 
 
 def _points(generator: np.random.Generator, size: tuple[int, int]) -> np.ndarray:

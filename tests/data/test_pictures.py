@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageFile
 
-from dotally.data.pictures import natural_key, open_picture, picture_files
+from dotally.data.pictures import natural_key, open_picture, picture_files, picture_size
 from dotally.errors import DataError, PictureError
 
 GREY = np.array([[0, 85], [170, 255]], dtype=np.uint8)
@@ -49,8 +49,17 @@ def test_exif_orientation_turns_the_picture_upright(suffix: str, tmp_path: Path)
     picture = open_picture(saved(tmp_path, f"a.{suffix}", Image.fromarray(left_is_dark), exif=exif))
     # orientation 6 is shown turned clockwise, which takes the left edge to the top
     assert picture.image.shape == (40, 20, 3)
+    assert picture_size(tmp_path / f"a.{suffix}") == (40, 20)
     assert picture.image[:15].max() < 50 < 200 < picture.image[25:].min()
     assert picture.flags == ("rotated",)
+
+
+def test_the_size_is_known_without_decoding(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png_header(40000, 30000))
+    assert picture_size(tmp_path / "a.png") == (30000, 40000)
+    (tmp_path / "b.png").touch()
+    with pytest.raises(PictureError, match=r"b\.png: the file is empty"):
+        picture_size(tmp_path / "b.png")
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")

@@ -1,164 +1,26 @@
-"""Counting data sets: annotated pictures on disk -> samples -> batches with their density at the network's stride."""
+"""What every counting data module has in common: splits, loaders, and targets rendered on the device."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from pytorch_lightning import LightningDataModule
-from torch import Generator, Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch import Generator
+from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from dotally.data.collate import PaddedBatch, cell_mask, collate
-from dotally.data.official_target import official_density, official_target
-from dotally.data.pictures import open_picture
+from dotally.data.crowd_dataset import CrowdDataset, Outside
+from dotally.data.official_target import official_target
 from dotally.data.sample import CrowdBatch, CrowdSample
-from dotally.data.sampling import Draw, SeededSampler
-from dotally.data.transforms import Augmentation, QuarterPatches, RandomCrop, keep_inside, resize
-from dotally.errors import AnnotationError, PictureError
-from dotally.ops import Border, adaptive_sigma, render_density_batch
+from dotally.data.sampling import SeededSampler
+from dotally.data.transforms import Augmentation, QuarterPatches, RandomCrop
+from dotally.ops import Border, render_density_batch
 
-Points = NDArray[np.float64]
 Split = Literal["train", "val", "test"]
-Sigma = float | Literal["adaptive"]
-Outside = Literal["drop", "clip"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-_ORIENTATION = 0x0112
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """Where one annotated picture lies.
-
-    Attributes:
-        name: Unique within its split.
-        picture: The picture's file.
-        annotation: The file that holds its points.
-    """
-
-    name: str
-    picture: Path
-    annotation: Path
-
-
-class CrowdDataset(Dataset[CrowdSample]):
-    """Annotated pictures as samples. An item is asked for by a :class:`Draw`, or by its index alone.
-
-    Args:
-        records: The pictures.
-        read_points: Reads a record's annotated heads, ``[N, 2]`` float64 (x, y) in pixels.
-        sigma: Width of a head in pixels, or "adaptive" to the distances between heads (``adaptive_sigma``).
-        outside: Heads outside the picture are dropped, and so not counted, or moved onto its nearest pixel.
-        longest_side: Pictures with a longer side, in pixels, are scaled down to it; None keeps their size.
-        official: Whether samples carry the full-size map of the published CSRNet code.
-        max_megapixels: Larger pictures are refused.
-        augmentation: Makes one or more training items of each picture; None gives whole pictures.
-
-    Raises:
-        ValueError: If ``outside`` is unknown, or ``longest_side`` too small or combined with ``official``.
-    """
-
-    def __init__(
-        self,
-        records: Sequence[Record],
-        read_points: Callable[[Record], Points],
-        *,
-        sigma: Sigma,
-        outside: Outside = "drop",
-        longest_side: int | None = None,
-        official: bool = False,
-        max_megapixels: float = 200,
-        augmentation: Augmentation | None = None,
-    ) -> None:
-        if outside not in ("drop", "clip"):
-            raise ValueError(f"outside must be 'drop' or 'clip', got {outside!r}")
-        if longest_side is not None and (longest_side < 1 or official):
-            raise ValueError(
-                f"longest_side must be at least 1, and None for the published target, got {longest_side}"
-            )
-        self.records, self.read_points, self.sigma = list(records), read_points, sigma
-        self.outside, self.longest_side, self.official = outside, longest_side, official
-        self.max_megapixels, self.augmentation = max_megapixels, augmentation
-
-    def __len__(self) -> int:
-        return len(self.records) * (self.augmentation.copies if self.augmentation else 1)
-
-    @override
-    def __getitem__(self, item: Draw | int) -> CrowdSample:
-        draw = item if isinstance(item, Draw) else Draw(item, seed=item)
-        if self.augmentation is None:
-            return self.load(draw.index)
-        picture, copy = divmod(draw.index, self.augmentation.copies)
-        return self.augmentation(self.load(picture), copy, Generator().manual_seed(draw.seed))
-
-    def load(self, index: int) -> CrowdSample:
-        """Return whole picture ``index`` without augmentation."""
-        record = self.records[index]
-        pixels = open_picture(record.picture, max_megapixels=self.max_megapixels).image
-        size = (pixels.shape[0], pixels.shape[1])
-        annotated = self._annotated(record)
-        points = self._kept(annotated, size)
-        adaptive = self.sigma == "adaptive"
-        sample = CrowdSample(
-            name=record.name,
-            image=torch.from_numpy(pixels).permute(2, 0, 1),
-            points=points,
-            sigma=adaptive_sigma(points) if adaptive else points.new_full((len(points),), float(self.sigma)),
-            adaptive=adaptive,
-            density=official_density(annotated, size, self.sigma) if self.official else None,
-        )
-        return _limit(sample, self.longest_side)
-
-    def annotations(self) -> Iterator[tuple[str, Points]]:
-        """Yield the name and the points of every picture as annotated, without opening a picture."""
-        for record in self.records:
-            yield record.name, self._annotated(record)
-
-    def counts(self) -> list[int]:
-        """Return the heads that count in every picture; of the pictures only the headers are read."""
-        return [len(self._kept(self._annotated(record), _size(record.picture))) for record in self.records]
-
-    def dropped(self) -> int:
-        """Return how many annotated heads do not count, because they lie outside their pictures."""
-        return sum(len(points) for _, points in self.annotations()) - sum(self.counts())
-
-    def _annotated(self, record: Record) -> Points:
-        points = self.read_points(record)
-        if not np.isfinite(points).all():
-            raise AnnotationError(f"{record.annotation}: holds coordinates that are not finite (NaN or infinity)")
-        return points
-
-    def _kept(self, points: Points, size: tuple[int, int]) -> Tensor:
-        if self.outside == "drop":
-            points = points[((points >= 0) & (points < (size[1], size[0]))).all(axis=1)]
-        # rounding to float32 may have moved a head onto the border, which is outside
-        return keep_inside(torch.from_numpy(points).float(), size)
-
-
-def _limit(sample: CrowdSample, longest_side: int | None) -> CrowdSample:
-    if longest_side is None or max(sample.size) <= longest_side:
-        return sample
-    factor = longest_side / max(sample.size)
-    height, width = (max(1, round(side * factor)) for side in sample.size)
-    return resize(sample, (height, width))
-
-
-def _size(path: Path) -> tuple[int, int]:
-    """Return (height, width) of a picture as ``open_picture`` turns it, from its header alone."""
-    try:
-        with Image.open(path) as image:
-            size = image.size
-            on_its_side = image.getexif().get(_ORIENTATION, 1) in range(5, 9)
-    except OSError as error:
-        raise PictureError(f"{path}: {error}") from error
-    return size if on_its_side else (size[1], size[0])
 
 
 class CrowdDataModule(LightningDataModule):
@@ -221,9 +83,12 @@ class CrowdDataModule(LightningDataModule):
         super().__init__()
         self.save_hyperparameters(ignore=["data_root", "max_megapixels", "num_workers", "pin_memory"])
         _check_choice("target", target, ("exact", "official"))
+        _check_choice("border", border, ("renormalize", "lose"))
         _check_choice("split", split, ("seed", "official"))
         if target == "official" and (tuple(scale) != (1.0, 1.0) or longest_side is not None):
-            raise ValueError("target='official' is defined at full size: it needs scale=(1, 1) and longest_side=None")
+            raise ValueError("target='official' is a full-size map: it needs scale=(1, 1) and longest_side=None")
+        if not 0 < val_fraction < 1:
+            raise ValueError(f"val_fraction must lie within 0 and 1, got {val_fraction}")
         self.data_root = data_root
         self.batch_size, self.eval_batch_size, self.stride = batch_size, eval_batch_size, stride
         self.target, self.border, self.seed = target, border, seed
@@ -311,9 +176,7 @@ class CrowdDataModule(LightningDataModule):
         )
 
 
-def _augmentation(
-    name: str, size: int, scale: tuple[float, float], flip: float, seed: int
-) -> Augmentation | None:
+def _augmentation(name: str, size: int, scale: tuple[float, float], flip: float, seed: int) -> Augmentation | None:
     _check_choice("augmentation", name, ("crop", "patches", "none"))
     if name == "crop":
         # a list, as YAML has it, would not compare equal to the tuple it stands for

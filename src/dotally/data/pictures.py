@@ -1,5 +1,6 @@
 """Opening pictures of every kind as 8-bit RGB, or saying clearly why they cannot be opened."""
 
+import math
 import re
 import threading
 from collections.abc import Iterator
@@ -46,21 +47,29 @@ def open_picture(path: Path, *, max_megapixels: float = 200) -> Picture:
     Raises:
         PictureError: No such file, empty, no picture, truncated, too large, without pixels, or not finite.
     """
-    try:
-        with _opened(path) as image:
-            _check_size(path, image.size, max_megapixels)
-            # read before the pixels are, because Pillow turns TIFF files by itself and then forgets about it
-            flags = ["rotated"] if _is_turned(image) else []
-            with _unguarded() if _is_large(image.size) else nullcontext():
-                image.load()
-            pixels, more = _to_rgb(path, ImageOps.exif_transpose(image) if flags else image)
-            flags += more
-            pages = getattr(image, "n_frames", 1)
-    except PictureError:
-        raise
-    except Exception as error:  # a damaged file leaves Pillow's decoders by a dozen different doors
-        raise PictureError(f"{path}: {_reason(path, error)}") from error
+    with _readable(path), _opened(path) as image:
+        _check_size(path, image.size, max_megapixels)
+        # read before the pixels are, because Pillow turns TIFF files by itself and then forgets about it
+        flags = ["rotated"] if _orientation(image) > 1 else []
+        with _unguarded() if _is_large(image.size) else nullcontext():
+            image.load()
+        pixels, more = _to_rgb(path, ImageOps.exif_transpose(image) if flags else image)
+        flags += more
+        pages = getattr(image, "n_frames", 1)
     return Picture(image=pixels, flags=(*flags, *([f"{pages} pages"] if pages > 1 else [])))
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Return (height, width) of a picture as :func:`open_picture` gives it, without decoding it unless it is turned.
+
+    Raises:
+        PictureError: No such file, empty, or no picture.
+    """
+    with _readable(path), _opened(path) as image:
+        (width, height), turned = image.size, _orientation(image) >= 5
+    if turned:  # whether the size is that before or after turning depends on the format and on Pillow's version
+        height, width = open_picture(path, max_megapixels=math.inf).image.shape[:2]
+    return height, width
 
 
 def picture_files(source: Path) -> list[Path]:
@@ -96,6 +105,17 @@ def natural_key(path: Path | str) -> tuple[list[str | int], str]:
 
 
 @contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn everything that goes wrong into one error that names the file."""
+    try:
+        yield
+    except PictureError:
+        raise
+    except Exception as error:  # a damaged file leaves Pillow's decoders by a dozen different doors
+        raise PictureError(f"{path}: {_reason(path, error)}") from error
+
+
+@contextmanager
 def _unguarded() -> Iterator[None]:
     """Lift Pillow's own size limit, which is lower than ours and known only as a global."""
     with _guard:
@@ -114,11 +134,13 @@ def _opened(path: Path) -> Image.Image:
         return Image.open(path, formats=formats)
 
 
-def _is_turned(image: Image.Image) -> bool:
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation: 1 is upright, 5 to 8 exchange width and height."""
     try:
-        return image.getexif().get(_ORIENTATION, 1) in range(2, 9)
+        value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # broken metadata is no reason to refuse the picture
-        return False
+        return 1
+    return value if value in range(1, 9) else 1
 
 
 def _is_large(size: tuple[int, int]) -> bool:

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch.utils.data import Sampler
@@ -11,7 +12,8 @@ from typing_extensions import override
 Item = TypeVar("Item")
 
 
-class Draw(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Draw:
     """One item of one epoch.
 
     Attributes:

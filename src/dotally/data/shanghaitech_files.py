@@ -1,8 +1,12 @@
 """ShanghaiTech (Zhang et al., CVPR 2016) on disk: finding its parts, pairing and reading its files, known facts."""
 
 import csv
+import io
 import json
+import os
 import re
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +35,8 @@ part_A/                    or part_A_final/, the authors' older release; part_B 
 # another resolution; found by perceptual hash over all 482 pictures and confirmed by eye. Part B has none.
 LEAKS = {2: 173, 60: 40, 97: 142, 121: 98, 139: 82, 154: 181}
 
+# the element type of MAT-file version 5 in which MATLAB has stored all 1198 annotations
+_COMPRESSED = 15
 _FACTS = Path(__file__).parent / "facts"
 
 
@@ -100,9 +106,6 @@ class PictureFacts:
     annotation_sha256: str
 
 
-Facts = dict[tuple[Part, Split, int], PictureFacts]
-
-
 def find_part(roots: Sequence[Path], part: Part, *, depth: int = 1) -> PartFolder:
     """Find part A or B in any spelling of either release.
 
@@ -161,21 +164,22 @@ def official_split(part: Part) -> tuple[list[int], list[int]]:
     """
     lists = json.loads((_FACTS / "shanghaitech_splits.json").read_text(encoding="utf-8"))[part]
     out = {*lists["val"], *lists["absent"]}
-    train = [number for (p, split, number) in known_facts() if (p, split) == (part, "train") and number not in out]
-    return train, lists["val"]
+    return [number for number in known_facts()[part]["train"] if number not in out], lists["val"]
 
 
 @cache
-def known_facts() -> Facts:
-    """Return what is known about each of the 1198 pictures, by (part, split, number)."""
+def known_facts() -> dict[Part, dict[Split, dict[int, PictureFacts]]]:
+    """Return what is known about each of the 1198 pictures: ``known_facts()["A"]["train"][1]``."""
+    facts: dict[Part, dict[Split, dict[int, PictureFacts]]] = {
+        "A": {"train": {}, "test": {}},
+        "B": {"train": {}, "test": {}},
+    }
     with (_FACTS / "shanghaitech.csv").open(newline="", encoding="utf-8") as file:
-        return {_key(row): _facts(row) for row in csv.DictReader(file)}
-
-
-def _key(row: dict[str, str]) -> tuple[Part, Split, int]:
-    part: Part = "A" if row["part"] == "A" else "B"
-    split: Split = "train" if row["split"] == "train" else "test"
-    return part, split, int(row["index"])
+        for row in csv.DictReader(file):
+            part: Part = "A" if row["part"] == "A" else "B"
+            split: Split = "train" if row["split"] == "train" else "test"
+            facts[part][split][int(row["index"])] = _facts(row)
+    return facts
 
 
 def _facts(row: dict[str, str]) -> PictureFacts:
@@ -197,10 +201,11 @@ def _folders(root: Path, depth: int) -> Iterator[Path]:
 
 def _subfolders(folder: Path) -> list[Path]:
     try:
-        found = [path for path in folder.iterdir() if path.is_dir()]
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.is_dir()]
     except OSError:  # a folder that may not be read holds nothing for us
         return []
-    return sorted(path for path in found if not path.name.startswith((".", "__MACOSX")))
+    return [folder / name for name in sorted(names) if not name.startswith((".", "__MACOSX"))]
 
 
 def _release(folder: Path, part: Part) -> Release | None:
@@ -219,14 +224,25 @@ def _numbered(folder: Path, pattern: str) -> dict[int, Path]:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            return loadmat(file, variable_names=["image_info"])
+        content = path.read_bytes()
+        _check_sums(content)
+        return loadmat(io.BytesIO(content), variable_names=["image_info"])
     except FileNotFoundError as error:
         raise AnnotationError(f"{path}: no such file") from error
     except NotImplementedError as error:
         raise AnnotationError(f"{path}: a MATLAB 7.3 file; save it again as version 7") from error
     except Exception as error:  # damaged files leave scipy's reader by a dozen different doors
         raise AnnotationError(f"{path}: not a readable mat file ({error or type(error).__name__})") from error
+
+
+def _check_sums(content: bytes) -> None:
+    """Unpack every compressed element once: scipy crashes on damage that its checksum reveals only at the end."""
+    place = 128
+    while content[124:128] == b"\x00\x01IM" and place + 8 <= len(content):
+        kind, size = struct.unpack_from("<II", content, place)
+        if kind == _COMPRESSED:
+            zlib.decompress(content[place + 8 : place + 8 + size])
+        place += 8 + size
 
 
 def _unwrapped(value: Any) -> np.ndarray | None:

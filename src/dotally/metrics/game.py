@@ -7,9 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 
-def game_errors(
-    density: Tensor, points: Tensor, count: Tensor, size: Tensor, stride: int, *, level: int
-) -> Tensor:
+def game_errors(density: Tensor, points: Tensor, count: Tensor, size: Tensor, stride: int, *, level: int) -> Tensor:
     r"""Compare predicted and annotated heads in each cell of a grid over each picture.
 
     A picture is cut into :math:`2^L \times 2^L` equal cells. A cell of the density map that lies in several of them

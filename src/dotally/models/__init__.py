@@ -1,0 +1,27 @@
+"""Networks, their weights and what these expect of a picture."""
+
+from dotally.models.csrnet import CSRNet
+from dotally.models.mcnn import MCNN
+from dotally.models.preprocessing import PRESETS, Preprocessing, preprocess
+from dotally.models.pretrained import fetch_vgg16, load_imagenet_frontend
+from dotally.models.registry import build_model, list_models, register
+from dotally.models.vgg import VGG16
+from dotally.models.weights import RawWeights, load_into, read_weights, recognise
+
+__all__ = [
+    "MCNN",
+    "PRESETS",
+    "VGG16",
+    "CSRNet",
+    "Preprocessing",
+    "RawWeights",
+    "build_model",
+    "fetch_vgg16",
+    "list_models",
+    "load_imagenet_frontend",
+    "load_into",
+    "preprocess",
+    "read_weights",
+    "recognise",
+    "register",
+]

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from dotally.models.receptive_field import receptive_field
+from dotally.models.receptive_field import ReceptiveField, receptive_field
 from dotally.models.registry import register
 from dotally.models.vgg import VGG16_FEATURES, Init, conv_stack, initialise, scaled
 
@@ -18,7 +18,8 @@ _DILATION: dict[Backend, tuple[int, ...]] = {
     "D": (4, 4, 4, 4, 4, 4),
 }
 _BACKEND_CHANNELS = (512, 512, 512, 256, 128, 64)
-_FRONTEND = VGG16_FEATURES[: VGG16_FEATURES.index("M", 10)]
+# ten convolutions and three pools
+_FRONTEND = VGG16_FEATURES[:13]
 
 
 @register("csrnet")
@@ -65,12 +66,16 @@ class CSRNet(nn.Module):
     @property
     def stride(self) -> int:
         """Side of an output cell in input pixels: 8."""
-        return receptive_field(self.frontend, self.backend, self.output_layer).stride
+        return self._field.stride
 
     @property
     def receptive_field(self) -> int:
         """Side of the square of input pixels an output cell depends on: 188, 284, 380, 476 for A to D."""
-        return receptive_field(self.frontend, self.backend, self.output_layer).size
+        return self._field.size
+
+    @property
+    def _field(self) -> ReceptiveField:
+        return receptive_field(self.frontend, self.backend, self.output_layer)
 
     def forward(self, x: Tensor) -> Tensor:
         """Estimate the density.

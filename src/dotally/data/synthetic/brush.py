@@ -43,16 +43,19 @@ class Brush:
         (x0, y0, scale0), (x1, y1, scale1) = self.camera.see(start), self.camera.see(end)
         length = math.hypot(x1 - x0, y1 - y0) or 1.0
         across, down = (y1 - y0) / length * width / 2, (x0 - x1) / length * width / 2
-        corners = [(x0, y0, scale0), (x0, y0, -scale0), (x1, y1, -scale1), (x1, y1, scale1)]
-        self._draw.polygon([(x + across * s - 0.5, y + down * s - 0.5) for x, y, s in corners], fill=paint)
+        ends = ((x0, y0, scale0), (x0, y0, -scale0), (x1, y1, -scale1), (x1, y1, scale1))
+        self._polygon([(x + across * scale, y + down * scale) for x, y, scale in ends], paint)
 
     def face(self, corners: list[Spot], paint: Paint) -> None:
         """Paint a flat face with three or more corners."""
-        seen = [self.camera.see(corner) for corner in corners]
-        self._draw.polygon([(x - 0.5, y - 0.5) for x, y, _ in seen], fill=paint)
+        self._polygon([self.camera.see(corner)[:2] for corner in corners], paint)
+
+    # Pillow cuts off fractions, and counts the last pixel of a shape as part of it
+
+    def _polygon(self, corners: list[tuple[float, float]], paint: Paint) -> None:
+        self._draw.polygon([(round(x - 0.5), round(y - 0.5)) for x, y in corners], fill=paint)
 
     def _ellipse(self, x: float, y: float, wide: float, high: float, paint: Paint) -> None:
-        # Pillow counts both end pixels as part of a shape: a radius of r pixels spans 2r - 1 from first to last
-        wide, high = max(wide - 0.5, 0.0), max(high - 0.5, 0.0)
-        x, y = x - 0.5, y - 0.5
-        self._draw.ellipse((x - wide, y - high, x + wide, y + high), fill=paint)
+        left, top = round(x - wide), round(y - high)
+        right, bottom = max(round(x + wide) - 1, left), max(round(y + high) - 1, top)
+        self._draw.ellipse((left, top, right, bottom), fill=paint)

@@ -9,9 +9,11 @@ from dotally.data.synthetic.brush import Brush, Colour, shade
 from dotally.data.synthetic.people import CLOTHES, pick
 
 IRON: list[Colour] = [(46, 48, 52), (70, 66, 62), (40, 58, 52), (96, 98, 100), (160, 160, 156)]
+WOOD: Colour = (88, 70, 52)
+WHITE: Colour = (236, 232, 222)
 LEAVES: list[Colour] = [(58, 84, 46), (74, 104, 56), (92, 118, 62), (48, 70, 52), (110, 122, 70)]
 
-Thing = Callable[[Brush, float, float, np.random.Generator], None]
+Painter = Callable[[Brush, float, float, np.random.Generator], None]
 
 
 def paint_bollard(brush: Brush, right: float, away: float, rng: np.random.Generator) -> None:
@@ -46,33 +48,32 @@ def paint_shrub(brush: Brush, right: float, away: float, rng: np.random.Generato
     """Paint a bush in a tub, its leaves discs of about the size of heads."""
     green, size = pick(LEAVES, rng), rng.uniform(0.4, 0.8)
     brush.rod((right, 0.0, away), (right, 0.5, away), 0.8 * size + 0.3, pick(IRON, rng))
-    for lit in np.linspace(0.6, 1.45, 36):
-        x, y = rng.normal(0.0, 0.5, 2) * size
-        high = 0.75 + size + y + 0.35 * size * (lit - 1)
-        brush.ball((right + x, high, away), rng.uniform(0.10, 0.2), shade(green, lit))
+    brush.rod((right, 0.5, away), (right, 0.5 + size, away), 0.1, WOOD)
+    for lit in np.linspace(0.6, 1.45, 36).tolist():
+        x, y = (rng.standard_normal(2) * 0.5 * size).tolist()
+        up = 0.65 + 0.8 * size + 0.8 * y + 0.35 * size * (lit - 1.0)
+        brush.ball((right + x, up, away), rng.uniform(0.10, 0.20), shade(green, lit))
 
 
 def paint_umbrella(brush: Brush, right: float, away: float, rng: np.random.Generator) -> None:
-    """Paint a parasol, which hides whoever sits under it."""
-    cloth, other = pick(CLOTHES, rng), pick(CLOTHES, rng) if rng.random() < 0.5 else (236, 232, 222)
+    """Paint a parasol over a table; it hides whoever is behind it."""
+    cloth = (pick(CLOTHES, rng), pick(CLOTHES, rng) if rng.random() < 0.5 else WHITE)
     wide, turn = rng.uniform(0.9, 1.5), rng.uniform(0.0, 1.0)
-    brush.rod((right, 0.0, away), (right, 2.6, away), 0.07, (90, 76, 60))
-    brush.disc((right, 0.75, away), 0.5, (180, 150, 116))
-    rim = [
-        (right + wide * math.cos(angle), 2.15, away + wide * math.sin(angle))
-        for angle in turn + np.arange(9) * math.pi / 4
-    ]
-    wedges = sorted(range(8), key=lambda k: -(rim[k][2] + rim[k + 1][2]))
-    for k in wedges:
-        lit = 0.9 + 0.15 * (away - (rim[k][2] + rim[k + 1][2]) / 2) / wide
-        brush.face([(right, 2.65, away), rim[k], rim[k + 1]], shade((cloth, other)[k % 2], lit))
+    brush.rod((right, 0.0, away), (right, 2.6, away), 0.07, WOOD)
+    brush.disc((right, 0.75, away), 0.5, shade(WOOD, 2.0))
+    rim = [(wide * math.cos(angle), wide * math.sin(angle)) for angle in turn + np.arange(9) * math.pi / 4]
+    # eight wedges in two colours, the far ones first
+    for wedge in sorted(range(8), key=lambda wedge: -rim[wedge][1] - rim[wedge + 1][1]):
+        corners = [(right + x, 2.15, away + z) for x, z in rim[wedge : wedge + 2]]
+        lit = 0.9 - 0.08 * (rim[wedge][1] + rim[wedge + 1][1]) / wide
+        brush.face([(right, 2.65, away), *corners], shade(cloth[wedge % 2], lit))
 
 
-THINGS: list[tuple[Thing, float]] = [
-    (paint_bollard, 1.0),
-    (paint_lamp, 3.5),
-    (paint_bin, 0.9),
-    (paint_shrub, 1.6),
-    (paint_umbrella, 2.4),
+THINGS: list[tuple[Painter, float, float]] = [
+    (paint_bollard, 1.0, 0.16),
+    (paint_lamp, 3.5, 0.12),
+    (paint_bin, 0.9, 0.5),
+    (paint_shrub, 1.4, 0.9),
+    (paint_umbrella, 2.3, 2.0),
 ]
-"""How to paint each thing, and its height in metres, which is what its shadow needs."""
+"""How to paint each thing, and how tall and wide it is in metres, for its shadow."""

@@ -1,6 +1,5 @@
 """Where people stand. Everything a label says is decided here, by random numbers alone, before any drawing."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +17,7 @@ GROUPED = 0.65
 ELBOW_ROOM = 0.35
 # how far outside the picture, in metres, people are still placed: their shoulders and shadows are seen
 MARGIN = 0.5
-# points are kept to 1/64 pixel: the last bits of a sine differ between machines, the labels must not
+# the last bits of a sine differ between machines; labels must not, so they are kept to 1/64 pixel
 GRAIN = 64
 
 
@@ -71,10 +70,16 @@ def place_heads(camera: Camera, dial: Dial, rng: np.random.Generator, *, rank: f
     return people.pick(_first(people, wanted))
 
 
+def on_grid(points: Floats) -> Floats:
+    """Round coordinates to the multiples of 1/64 pixel that labels are made of."""
+    return np.round(points * GRAIN) / GRAIN
+
+
 def place_anywhere(camera: Camera, dial: Dial, rng: np.random.Generator, number: int) -> Floats:
     """Draw places ``[number, 2]`` in view, every distance in view equally likely."""
     edges = camera.distance(np.array([camera.size[0], 0.0]), up=1.55)
-    away = rng.uniform(*np.clip(edges, 1.0, dial.far), number)
+    nearest, farthest = np.clip(edges, 1.0, dial.far).tolist()
+    away = rng.uniform(nearest, farthest, number)
     _, scale = camera.project(np.zeros(number), np.full(number, 1.55), away)
     right = rng.uniform(-1.0, 1.0, number) * (camera.size[1] / 2 / scale + MARGIN)
     return np.stack([right, away], axis=-1)
@@ -85,7 +90,7 @@ def _seen(camera: Camera, dial: Dial, ground: Floats, tall: Floats) -> Heads:
     near = (ground[:, 1] >= 1.0) & (ground[:, 1] <= dial.far)
     ground, tall = ground[near], tall[near]
     points, scale = camera.project(ground[:, 0], tall - HEAD_RADIUS, ground[:, 1])
-    points = np.round(points * GRAIN) / GRAIN
+    points = on_grid(points)
     height, width = camera.size
     x, y = points[:, 0], points[:, 1]
     visible = (y >= 0) & (y < height)

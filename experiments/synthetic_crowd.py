@@ -1,0 +1,44 @@
+"""Our first table: counting a synthetic crowd, which needs no data, no GPU, no account and no network.
+
+    python experiments/synthetic_crowd.py                     # one seed, under three minutes on two idle cores
+    python experiments/synthetic_crowd.py --seeds 0 1 2       # the full table
+
+Crowds are drawn in front of 42 cameras, people painted far to near. The network learns from 24 of them, is chosen on
+6 others and is tested on the remaining 12, so it never saw a test camera. Beside it stand predictors that have learnt
+nothing of heads: the mean count, the median, and ridge regression on eight statistics of the whole picture.
+"""
+
+import sys
+from functools import partial
+
+from dotally.data import SyntheticCrowd
+from dotally.experiment import Cell, Run, Table, Trivial, TrivialKind, main
+from dotally.tasks import CountingTask
+
+TRIVIAL: tuple[TrivialKind, ...] = ("mean", "median", "ridge")
+
+crowd = partial(SyntheticCrowd, augmentation="crop", crop=192, batch_size=8)
+slim = partial(
+    CountingTask,
+    model="csrnet",
+    model_kwargs={"width": 0.125, "batch_norm": True},
+    loss="scaled_mean_square",
+    optimizer="adamw",
+    lr=4e-3,
+    schedule="one-cycle",
+)
+
+CELLS: list[Cell] = [
+    *(Trivial(row=kind, column="synthetic", kind=kind, data=crowd) for kind in TRIVIAL),
+    Run(row="csrnet-slim", column="synthetic", task=slim, data=crowd, max_epochs=20),
+]
+
+TABLE = Table(
+    id="synthetic_crowd",
+    title="Counting a synthetic crowd on unseen cameras",
+    source="ours",
+    cells=CELLS,
+)
+
+if __name__ == "__main__":
+    sys.exit(main(TABLE, seeds=(0,)))

@@ -1,0 +1,268 @@
+"""One run from its specification to its ``run.json``: build, train, choose on validation, test once."""
+
+import logging
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+
+from dotally.baselines import TrivialPredictors
+from dotally.callbacks import Curve, Heartbeat, Prediction, Predictions, RandomState
+from dotally.data.crowd import CrowdDataModule
+from dotally.data.roots import data_roots
+from dotally.errors import DataError
+from dotally.experiment import identity
+from dotally.experiment.environment import environment, patch
+from dotally.experiment.folder import BEAT, RunFolder
+from dotally.experiment.results import Result, write_predictions
+from dotally.experiment.source import code_hash
+from dotally.experiment.spec import Run, Trivial
+from dotally.files import sha256, write_json, write_text
+from dotally.metrics.counting import counting_error
+from dotally.models.weights import load_into, read_weights
+from dotally.tasks import CountingTask
+
+LOG = logging.getLogger("dotally")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the machine at hand decides, and no result depends on.
+
+    Attributes:
+        data_root: Where the data sets are; None asks DOTALLY_DATA_ROOT.
+        runs: Folder of the runs.
+        workers: Processes that load pictures.
+        accelerator: As Lightning's Trainer takes it.
+        devices: Likewise; the test split is read on one device whatever this says.
+        progress: Whether to show progress bars.
+    """
+
+    data_root: str | None = None
+    runs: Path = Path("runs")
+    workers: int = 0
+    accelerator: str = "auto"
+    devices: int = 1
+    progress: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One cell at one seed, with its identity."""
+
+    table: str
+    cell: Run | Trivial
+    seed: int
+    spec: dict[str, Any]
+    fingerprint: str
+    key: str
+    folder: RunFolder
+
+    @property
+    def name(self) -> str:
+        """``row.column seed k``, for people."""
+        return f"{self.cell.cell} seed {self.seed}"
+
+
+def plan(table: str, cell: Run | Trivial, seed: int, options: Options) -> Job:
+    """Work out who a run is and where it lives; reads the annotations of its data.
+
+    Raises:
+        DataError: If the data set or the weights are not there.
+    """
+    spec = identity.resolved_spec(cell)
+    fingerprint = data_module(cell, seed, options).fingerprint()
+    if isinstance(cell, Run) and cell.weights:
+        fingerprint = identity.digest([fingerprint, sha256(find_weights(cell.weights, options))])
+    key = identity.run_key(spec, fingerprint, seed)
+    folder = RunFolder(options.runs / table / cell.cell / f"seed{seed}-{key[:8]}")
+    return Job(table=table, cell=cell, seed=seed, spec=spec, fingerprint=fingerprint, key=key, folder=folder)
+
+
+def data_module(cell: Run | Trivial, seed: int, options: Options) -> CrowdDataModule:
+    """Build a cell's data module for the machine at hand; the run's seed decides order and crops."""
+    return cell.data(data_root=options.data_root, num_workers=options.workers, seed=seed)
+
+
+def find_weights(name: str, options: Options) -> Path:
+    """Return the path of a published weights file below one of the data roots."""
+    roots = data_roots(options.data_root)
+    for root in roots:
+        if (root / name).is_file():
+            return root / name
+    raise DataError(f"no weights {name} below {', '.join(map(str, roots))}: put the published file there")
+
+
+def execute(job: Job, options: Options) -> Result:
+    """Compute a job, or continue where it was killed, and write its result last.
+
+    Raises:
+        Exception: Whatever went wrong, after the folder's log and state have recorded it.
+    """
+    folder = job.folder
+    write_json(folder.path / "spec.json", job.spec)
+    write_json(folder.path / "environment.json", environment())
+    if changes := patch():
+        write_text(folder.path / "patch.diff", changes + "\n")
+    folder.note("running")
+    with _log_file(folder.path / "log.txt"):
+        try:
+            result = _compute(job, options)
+        except KeyboardInterrupt:
+            folder.note("interrupted")
+            raise
+        except BaseException as error:
+            LOG.error("%s", traceback.format_exc())
+            folder.note("failed", str(error).strip() or type(error).__name__)
+            raise
+    result.write(folder.result)
+    return result
+
+
+def _compute(job: Job, options: Options) -> Result:
+    pl.seed_everything(job.seed, workers=True, verbose=False)
+    start, cpu = time.perf_counter(), time.process_time()
+    data = data_module(job.cell, job.seed, options)
+    facts: dict[str, Any] = {}
+    if isinstance(job.cell, Trivial):
+        predictions = _trivial(job.cell, data)
+    else:
+        predictions, facts = _network(job, job.cell, data, options)
+    write_predictions(job.folder.predictions, predictions)
+    true = torch.tensor([p.true for p in predictions])
+    errors = counting_error(torch.tensor([p.predicted for p in predictions], dtype=torch.float64), true)
+    return Result(
+        table=job.table,
+        row=job.cell.row,
+        column=job.cell.column,
+        seed=job.seed,
+        key=job.key,
+        spec=job.spec,
+        data=job.fingerprint,
+        code=code_hash(identity.deciding_modules(job.cell)),
+        metrics={**facts.pop("metrics", {}), **{name: float(value) for name, value in errors.items()}},
+        facts={
+            "pictures": len(predictions),
+            **facts,
+            "seconds": round(time.perf_counter() - start, 1),
+            "cpu_seconds": round(time.process_time() - cpu, 1),
+            "finished": datetime.now(UTC).strftime("%Y-%m-%d"),
+        },
+        environment=environment(),
+    )
+
+
+def _trivial(cell: Trivial, data: CrowdDataModule) -> list[Prediction]:
+    data.prepare_data()
+    train, test = data.dataset("train"), data.dataset("test")
+    predictors = TrivialPredictors.fit((sample.image for sample in map(train.load, range(len(train)))), train.counts())
+    answers = predictors.predict(cell.kind, (sample.image for sample in map(test.load, range(len(test)))))
+    names = [record.name for record in test.records]
+    rows = zip(names, test.counts(), answers.tolist(), strict=True)
+    return [Prediction(name, true, predicted) for name, true, predicted in rows]
+
+
+def _network(job: Job, run: Run, data: CrowdDataModule, options: Options) -> tuple[list[Prediction], dict[str, Any]]:
+    task = run.task()
+    facts: dict[str, Any] = {"parameters": sum(p.numel() for p in task.parameters())}
+    checkpoint = None
+    if run.weights:
+        load_into(task.model, read_weights(find_weights(run.weights, options)).state)
+    if run.max_epochs:
+        facts |= _fit(job, run, task, data, options)
+        checkpoint = job.folder.checkpoints / "best.ckpt"
+    predictions = Predictions()
+    # one device: a sampler that deals a test split to several would count some pictures twice
+    tester = pl.Trainer(**_trainer_arguments(run, options) | {"devices": 1}, callbacks=[predictions, _beat(job)])
+    figures = tester.test(task, data, ckpt_path=checkpoint, weights_only=True, verbose=False)[0]
+    facts["metrics"] = {name.removeprefix("test/"): value for name, value in figures.items()}
+    return predictions.rows, facts
+
+
+def _fit(job: Job, run: Run, task: CountingTask, data: CrowdDataModule, options: Options) -> dict[str, Any]:
+    checkpoint = best_and_last(job.folder.checkpoints, run.monitor)
+    bars = [RichProgressBar(leave=False)] if options.progress else []
+    trainer = pl.Trainer(
+        **_trainer_arguments(run, options),
+        max_epochs=run.max_epochs,
+        callbacks=[checkpoint, Curve(job.folder.metrics), RandomState(), _beat(job), *bars],
+    )
+    last = job.folder.checkpoints / "last.ckpt"
+    trainer.fit(task, data, ckpt_path=last if last.exists() else None, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    best = torch.load(job.folder.checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
+    return {"best_epoch": int(best["epoch"]), "best": {run.monitor: float(checkpoint.best_model_score or 0.0)}}
+
+
+def best_and_last(folder: Path, monitor: str) -> ModelCheckpoint:
+    """Keep ``best.ckpt`` by ``monitor`` (smaller is better) and ``last.ckpt`` to resume from, written every epoch."""
+    checkpoint = ModelCheckpoint(
+        dirpath=folder,
+        filename="best",
+        monitor=monitor,
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    checkpoint.CHECKPOINT_NAME_LAST = "last"
+    return checkpoint
+
+
+def fast_dev_run(cell: Run | Trivial, options: Options) -> None:
+    """Push one batch of everything through a cell, leaving nothing behind: is it wired?"""
+    data = data_module(cell, 0, options)
+    if isinstance(cell, Trivial):
+        _trivial(cell, data)
+        return
+    task = cell.task()
+    if cell.weights:
+        load_into(task.model, read_weights(find_weights(cell.weights, options)).state)
+    trainer = pl.Trainer(**_trainer_arguments(cell, options), fast_dev_run=True)
+    if cell.max_epochs:
+        trainer.fit(task, data)
+    trainer.test(task, data, verbose=False)
+
+
+def _beat(job: Job) -> Heartbeat:
+    return Heartbeat(job.folder.beat, BEAT)
+
+
+def _trainer_arguments(run: Run, options: Options) -> dict[str, Any]:
+    return {
+        **run.trainer,
+        "accelerator": options.accelerator,
+        "devices": options.devices,
+        "logger": False,
+        "num_sanity_val_steps": 0,
+        "enable_progress_bar": options.progress,
+        "enable_model_summary": False,
+    }
+
+
+@contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    """Send what Lightning, warnings and we say to the run's own log as well."""
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    loggers = [logging.getLogger(name) for name in ("dotally", "pytorch_lightning", "py.warnings")]
+    with warnings.catch_warnings():
+        logging.captureWarnings(True)
+        for logger in loggers:
+            logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            for logger in loggers:
+                logger.removeHandler(handler)
+            logging.captureWarnings(False)
+            handler.close()

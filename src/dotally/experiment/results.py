@@ -1,0 +1,120 @@
+"""Results on disk: ``run.json`` and ``predictions.csv``, and finding them again."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dotally.callbacks import Prediction
+from dotally.errors import DataError
+from dotally.files import write_json, write_text
+from dotally.metrics.counting import counting_error
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a run found.
+
+    Attributes:
+        table: Which table it belongs to.
+        row: Which row.
+        column: Which column.
+        seed: Its seed.
+        key: Identity: hash of ``spec``, ``data`` and ``seed``.
+        spec: The fully bound specification.
+        data: Fingerprint of the data.
+        code: Hash of the code that decided the result.
+        metrics: Test figures, such as ``mae`` and ``rmse``.
+        facts: Whatever else is worth knowing: best epoch, seconds, parameters.
+        environment: Versions, device and commit.
+        format: Version of this file.
+    """
+
+    table: str
+    row: str
+    column: str
+    seed: int
+    key: str
+    spec: dict[str, Any]
+    data: str
+    code: str
+    metrics: dict[str, float]
+    facts: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def cell(self) -> str:
+        """Name of the cell, ``row.column``."""
+        return f"{self.row}.{self.column}"
+
+    def write(self, path: Path) -> None:
+        """Write the result atomically: its presence is what "done" means."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> "Result":
+        """Read a ``run.json``.
+
+        Raises:
+            DataError: If the file is damaged or of another format.
+        """
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            if value["format"] != FORMAT:
+                raise DataError(f"{path}: written in format {value['format']}, this version reads {FORMAT}: run again")
+            return cls(**value)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise DataError(f"{path}: not a complete result ({error!r}): delete it and run again") from error
+
+
+def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
+    """Write one line per picture: ``name,true,predicted``; numbers read back exactly."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "true", "predicted"])
+    writer.writerows([p.name, p.true, repr(p.predicted)] for p in predictions)
+    write_text(path, text.getvalue())
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """Read what :func:`write_predictions` wrote.
+
+    Raises:
+        DataError: If the file is missing or a line is damaged; the message names the line.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    predictions = []
+    for line, row in enumerate(rows, start=2):
+        try:
+            predictions.append(Prediction(row["name"], int(row["true"]), float(row["predicted"])))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}, line {line}: not name,true,predicted") from error
+    return predictions
+
+
+def recompute(predictions: Sequence[Prediction]) -> dict[str, float]:
+    """Return the counting errors of predictions."""
+    predicted = torch.tensor([p.predicted for p in predictions], dtype=torch.float64)
+    errors = counting_error(predicted, torch.tensor([p.true for p in predictions]))
+    return {name: float(value) for name, value in errors.items()}
+
+
+def find_results(folder: Path) -> Iterator[tuple[Path, Result]]:
+    """Yield every readable result below a folder, with its path; unreadable ones are left to ``verify`` to name."""
+    for path in sorted(folder.glob("*/*/run.json")):
+        try:
+            yield path, Result.read(path)
+        except DataError:
+            continue

@@ -1,0 +1,179 @@
+"""Counting by density: regress a map of heads per cell, whose sum is the count."""
+
+from typing import Any, cast
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from typing_extensions import override
+
+from dotally.data.sample import CrowdBatch
+from dotally.errors import TrainingError
+from dotally.losses import get_loss
+from dotally.metrics import GAME, CountingError, DensityPSNR, DensitySSIM
+from dotally.models import build_model
+from dotally.models.csrnet import CSRNet
+from dotally.models.preprocessing import PRESETS, preprocess
+from dotally.models.pretrained import load_imagenet_frontend
+from dotally.tasks.optimizers import Optimizer, Schedule, configure
+
+
+class CountingTask(LightningModule):
+    """Train a network to predict density maps (Li et al., CSRNet, CVPR 2018, section 3.2) and count with it.
+
+    A checkpoint rebuilds the task by itself, preprocessing included. Truth is the number of annotated heads.
+
+    Args:
+        model: Name in ``dotally.models.list_models()``.
+        model_kwargs: Arguments of the network.
+        preprocessing: Name in ``dotally.models.preprocessing.PRESETS``; travels with the weights.
+        imagenet: ``"imagenet"`` (PyTorch's published file, hash checked) or a path: weights of the VGG-16 front end.
+        loss: Name in ``dotally.losses.LOSSES``. Scales live there; the network predicts heads per cell.
+        optimizer: ``"sgd"``, ``"adam"`` or ``"adamw"``.
+        lr: Learning rate; the peak where a schedule moves it.
+        momentum: Of SGD.
+        weight_decay: L2 penalty (SGD, Adam) or decoupled decay (AdamW).
+        schedule: How the learning rate moves over the whole training; None keeps it.
+        map_quality: Whether testing also measures PSNR and SSIM of the maps, which is slow.
+
+    Attributes:
+        stride: Input pixels per cell of the predicted map.
+        densest: Largest number of heads per megapixel met in training; 0 before any.
+    """
+
+    densest: Tensor
+
+    def __init__(
+        self,
+        model: str = "csrnet",
+        model_kwargs: dict[str, Any] | None = None,
+        *,
+        preprocessing: str = "imagenet",
+        imagenet: str | None = None,
+        loss: str = "sum_of_squares",
+        optimizer: Optimizer = "sgd",
+        lr: float = 1e-6,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        schedule: Schedule | None = None,
+        map_quality: bool = False,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        if preprocessing not in PRESETS:
+            raise ValueError(f"unknown preprocessing {preprocessing!r}; there are: {', '.join(PRESETS)}")
+        self.preprocessing = PRESETS[preprocessing]
+        self.model = build_model(model, **(model_kwargs or {}))
+        # faster for convolutions, on GPUs and CPUs alike
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stubs lack it
+        self.stride = int(cast(int, self.model.stride))
+        self.loss = get_loss(loss)
+        self.register_buffer("densest", torch.zeros(()))
+        self.val_metrics, self.test_metrics = CountingError(), CountingError()
+        self.test_game = torch.nn.ModuleList(GAME(level) for level in range(4))
+        self.test_quality = torch.nn.ModuleList([DensityPSNR(), DensitySSIM()] if map_quality else [])
+
+    @override
+    def setup(self, stage: str) -> None:
+        """Load ImageNet weights where a training begins; a checkpoint to resume from is restored after this."""
+        if stage == "fit" and self.hparams["imagenet"] is not None:
+            load_imagenet_frontend(cast(CSRNet, self.model), self.hparams["imagenet"])
+
+    @override
+    def forward(self, image: Tensor, size: Tensor) -> Tensor:
+        """Predict heads per cell.
+
+        Args:
+            image: ``[B, 3, H, W]`` uint8 RGB.
+            size: ``[B, 2]`` int64 (height, width) of each picture; the rest is padding.
+
+        Returns:
+            ``[B, 1, H/stride, W/stride]`` heads per cell; a picture's count is the sum over its own cells.
+        """
+        prepared = preprocess(image, size, self.preprocessing)
+        return self.model(prepared.contiguous(memory_format=torch.channels_last))
+
+    @override
+    def training_step(self, batch: CrowdBatch, batch_idx: int) -> Tensor:
+        density = self(batch["image"], batch["size"])
+        loss = self.loss(density, batch["density"], batch["mask"])
+        self._check_finite(loss, batch, batch_idx)
+        self._note_density(batch)
+        self.log("train/loss", loss, batch_size=len(density), on_step=False, on_epoch=True)
+        return loss
+
+    @override
+    def validation_step(self, batch: CrowdBatch, batch_idx: int) -> None:
+        self.val_metrics.update(self.count(batch), batch["count"])
+
+    @override
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict({f"val/{name}": value for name, value in self.val_metrics.compute().items()})
+        self.val_metrics.reset()
+
+    @override
+    def test_step(self, batch: CrowdBatch, batch_idx: int) -> dict[str, Any]:
+        density = self(batch["image"], batch["size"])
+        predicted = self._sum(density, batch)
+        self.test_metrics.update(predicted, batch["count"])
+        self._compare_maps(density, batch)
+        return {"name": batch["name"], "true": batch["count"], "predicted": predicted}
+
+    @override
+    def on_test_epoch_end(self) -> None:
+        results = dict(self.test_metrics.compute())
+        results |= {f"game{metric.level}": metric.compute() for metric in self._game() if metric.update_called}
+        for metric in self._quality():
+            results |= metric.compute() if metric.update_called else {}
+        self.log_dict({f"test/{name}": value for name, value in results.items()})
+        for used in (self.test_metrics, *self._game(), *self._quality()):
+            used.reset()
+
+    @override
+    def predict_step(self, batch: CrowdBatch, batch_idx: int) -> Tensor:
+        return self.count(batch)
+
+    @override
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        settings = {name: self.hparams[name] for name in ("optimizer", "lr", "momentum", "weight_decay", "schedule")}
+        return configure(self.model, self.trainer, **settings)
+
+    def count(self, batch: CrowdBatch) -> Tensor:
+        """Return ``[B]`` predicted heads, padding left out."""
+        return self._sum(self(batch["image"], batch["size"]), batch)
+
+    def _sum(self, density: Tensor, batch: CrowdBatch) -> Tensor:
+        # a preprocessing that resizes pictures leaves no padding, and a map that no mask fits
+        if density.shape == batch["mask"].shape:
+            density = density * batch["mask"]
+        return density.double().sum(dim=(1, 2, 3))
+
+    def _compare_maps(self, density: Tensor, batch: CrowdBatch) -> None:
+        """Update the metrics that look at places, where prediction and target lie on the same cells."""
+        if density.shape != batch["density"].shape:
+            return
+        for game in self._game():
+            game.update(density, batch["points"], batch["count"], batch["size"], self.stride)
+        for quality in self._quality():
+            quality.update(density, batch["density"], batch["size"], self.stride)
+
+    def _game(self) -> list[GAME]:
+        return cast(list[GAME], list(self.test_game))
+
+    def _quality(self) -> list[DensityPSNR | DensitySSIM]:
+        return cast(list[DensityPSNR | DensitySSIM], list(self.test_quality))
+
+    def _check_finite(self, loss: Tensor, batch: CrowdBatch, batch_idx: int) -> None:
+        """Stop at once when training has broken down; on a GPU, look seldom, because looking waits for the device."""
+        if (loss.is_cuda and batch_idx % 20) or torch.isfinite(loss):
+            return
+        raise TrainingError(
+            f"the loss became {loss.item()} in epoch {self.current_epoch}, batch {batch_idx} "
+            f"({', '.join(batch['name'][:3])}): lower lr (now {self.hparams['lr']:g}) or load ImageNet weights"
+        )
+
+    def _note_density(self, batch: CrowdBatch) -> None:
+        """Remember the densest picture met, so that counting can flag what lies beyond it."""
+        megapixels = batch["size"].prod(dim=1) / 1e6
+        self.densest = torch.maximum(self.densest, (batch["count"] / megapixels).max())
