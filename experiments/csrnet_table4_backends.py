@@ -52,6 +52,7 @@ CELLS: list[Cell] = [
                 CountingTask,
                 model="csrnet",
                 model_kwargs={"backend": backend, "width": 0.125, "batch_norm": True},
+                density_scale=10.0,
                 loss="scaled_mean_square",
                 optimizer="adamw",
                 lr=4e-3,
@@ -59,7 +60,6 @@ CELLS: list[Cell] = [
             ),
             data=crops,
             max_epochs=60,
-            trainer={"gradient_clip_val": 1.0},
         )
         for backend in PRINTED
     ),

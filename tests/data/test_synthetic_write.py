@@ -94,11 +94,20 @@ def test_every_spec_has_a_folder_of_its_own(other: dict[str, object]) -> None:
     assert replace(SPEC, annotation_noise=0).folder_name == SPEC.folder_name
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("precious")
+@pytest.mark.parametrize("name", ["thesis.tex", "manifest.json"])
+@pytest.mark.parametrize("content", ["precious", "[]", '{"version": 3}'])
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match="name a folder that does not exist"):
         write_synthetic_crowd(tmp_path, SPEC)
-    assert (tmp_path / "thesis.tex").read_text() == "precious"
+    assert (tmp_path / name).read_text() == content
+
+
+def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
+    write_synthetic_crowd(tmp_path / "crowd", SyntheticSpec(train=1, val=1, test=1))
+    (tmp_path / "empty").mkdir()
+    write_synthetic_crowd(tmp_path / "empty", SyntheticSpec(train=1, val=1, test=1))
+    assert (tmp_path / "empty" / "manifest.json").read_text() == (tmp_path / "crowd" / "manifest.json").read_text()
 
 
 def test_nothing_half_written_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

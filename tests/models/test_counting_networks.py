@@ -54,10 +54,10 @@ def test_gradients_reach_every_parameter(network: nn.Module) -> None:
 
 
 def test_one_picture_can_be_overfitted(network: nn.Module) -> None:
-    target = torch.zeros(1, 1, 64 // network.stride, 64 // network.stride)
-    target[..., 1, 2], target[..., 5, 5], target[..., 6, 1] = 2.0, 1.0, 1.0
-    heads = F.interpolate(target, scale_factor=network.stride).expand(1, 3, 64, 64)
-    x = heads / 2 + picture(1, 3, 64, 64) / 10
+    target = torch.zeros(1, 1, 48 // network.stride, 48 // network.stride)
+    target[..., 1, 2], target[..., 4, 4], target[..., 5, 1] = 2.0, 1.0, 1.0
+    heads = F.interpolate(target, scale_factor=network.stride).expand(1, 3, 48, 48)
+    x = heads / 2 + picture(1, 3, 48, 48) / 10
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     for _ in range(80):
         loss = (network(x) - target).square().sum()

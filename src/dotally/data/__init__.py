@@ -7,13 +7,15 @@ from dotally.data.sample import CrowdBatch, CrowdSample
 if TYPE_CHECKING:
     from dotally.data.crowd import CrowdDataModule
     from dotally.data.shanghaitech import ShanghaiTech
+    from dotally.data.synthetic_crowd import SyntheticCrowd
 
-__all__ = ["CrowdBatch", "CrowdDataModule", "CrowdSample", "ShanghaiTech"]
+__all__ = ["CrowdBatch", "CrowdDataModule", "CrowdSample", "ShanghaiTech", "SyntheticCrowd"]
 
 # name -> its module; imported when asked for, because Lightning takes seconds to import
 _LAZY = {
     "CrowdDataModule": "dotally.data.crowd",
     "ShanghaiTech": "dotally.data.shanghaitech",
+    "SyntheticCrowd": "dotally.data.synthetic_crowd",
 }
 
 

@@ -13,11 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from dotally.data.progress import progress
-from dotally.data.shanghaitech_files import TREE, Part, PartFolder, find_part
+from dotally.data.shanghaitech_files import TREE, PartFolder, find_part, find_parts
 from dotally.data.verify import Report, verify
 from dotally.errors import DataError
 
-_PARTS: tuple[Part, ...] = ("A", "B")
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError, RuntimeError, ValueError)
 _BLOCK = 1 << 20
 
@@ -66,13 +65,10 @@ def add(name: str, source: Path, root: Path, *, max_gigabytes: float = 20) -> Ad
 
 
 def _parts(folder: Path) -> list[PartFolder]:
-    found = []
-    for part in _PARTS:
-        with suppress(DataError):
-            found.append(find_part([folder], part, depth=3))
-    if not found:
-        raise DataError(f"no part of ShanghaiTech was found; expected, perhaps some folders deeper:\n{TREE}")
-    return found
+    try:
+        return find_parts([folder], depth=3)
+    except DataError as error:
+        raise DataError(f"no part of ShanghaiTech was found; expected, perhaps some folders deeper:\n{TREE}") from error
 
 
 def _place(parts: Sequence[PartFolder], root: Path, base: Path, *, link: bool) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import indent
 
 from dotally.data.roots import data_roots
-from dotally.data.shanghaitech_files import SOURCE, TREE, Part, find_part
+from dotally.data.shanghaitech_files import SOURCE, TREE, find_parts
 from dotally.errors import DataError
 
 
@@ -34,14 +34,10 @@ class DataSet:
 
 
 def _find_shanghaitech(roots: Sequence[Path]) -> list[str]:
-    parts: tuple[Part, ...] = ("A", "B")
-    found = []
-    for part in parts:
-        try:
-            found.append(f"part {part}: {find_part(roots, part).folder}")
-        except DataError:
-            continue
-    return found
+    try:
+        return [f"part {part.part}: {part.folder}" for part in find_parts(roots)]
+    except DataError:
+        return []
 
 
 CATALOGUE = (

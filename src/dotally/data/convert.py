@@ -1,5 +1,6 @@
 """Writing density maps as the ``.h5`` files that the published CSRNet code reads; dotally itself needs none."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,7 @@ import torch
 from dotally.data.official_target import official_density
 from dotally.data.pictures import picture_size
 from dotally.data.progress import progress
-from dotally.data.shanghaitech_files import PartFolder, Split, read_points
+from dotally.data.shanghaitech_files import PartFolder, Split, find_parts, read_points
 from dotally.errors import DataError
 from dotally.files import atomic_path
 from dotally.ops import adaptive_sigma, render_density
@@ -20,6 +21,17 @@ Target = Literal["exact", "official"]
 _SPLITS: tuple[Split, ...] = ("train", "test")
 # CSRNet (Li et al., CVPR 2018), table 2: geometry-adaptive kernels for part A, this fixed sigma for part B
 _SIGMA_B = 15.0
+
+
+def convert(name: str, roots: Sequence[Path], out: Path, *, target: Target = "exact") -> list[Path]:
+    """Write the maps of every part of a data set that is there; see :func:`convert_csrnet_h5`.
+
+    Raises:
+        DataError: The set is not there, or is none that has a published density map.
+    """
+    if name != "shanghaitech":
+        raise DataError(f"no density maps are defined for {name!r}; there are for: shanghaitech")
+    return [path for part in find_parts(roots) for path in convert_csrnet_h5(part, out, target=target)]
 
 
 def convert_csrnet_h5(part_folder: PartFolder, out: Path, *, target: Target = "exact") -> list[Path]:

@@ -81,7 +81,7 @@ class CrowdDataModule(LightningDataModule):
         pin_memory: bool | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=["data_root", "max_megapixels", "num_workers", "pin_memory"])
+        self.save_hyperparameters(ignore=["data_root", "folder", "max_megapixels", "num_workers", "pin_memory"])
         _check_choice("target", target, ("exact", "official"))
         _check_choice("border", border, ("renormalize", "lose"))
         _check_choice("split", split, ("seed", "official"))

@@ -20,6 +20,7 @@ from dotally.errors import AnnotationError, DataError
 
 Part = Literal["A", "B"]
 Split = Literal["train", "test"]
+PARTS: tuple[Part, ...] = ("A", "B")
 Release = Literal["part_X", "part_X_final"]
 
 SOURCE = "github.com/desenzhou/ShanghaiTechDataset"
@@ -129,6 +130,24 @@ def find_part(roots: Sequence[Path], part: Part, *, depth: int = 1) -> PartFolde
         f"Expected in one of these folders:\n{TREE}\n"
         f"Get it from {SOURCE}, then run `dotally data add shanghaitech ARCHIVE_OR_FOLDER`"
     )
+
+
+def find_parts(roots: Sequence[Path], *, depth: int = 1) -> list[PartFolder]:
+    """Find whichever of the two parts are there; see :func:`find_part`.
+
+    Raises:
+        DataError: Neither is.
+    """
+    found: list[PartFolder] = []
+    absent: list[DataError] = []
+    for part in PARTS:
+        try:
+            found.append(find_part(roots, part, depth=depth))
+        except DataError as error:
+            absent.append(error)
+    if not found:
+        raise absent[0]
+    return found
 
 
 def read_points(path: Path) -> np.ndarray:

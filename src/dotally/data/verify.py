@@ -11,12 +11,13 @@ from dotally.data.pictures import open_picture
 from dotally.data.progress import progress
 from dotally.data.shanghaitech_files import (
     LEAKS,
+    PARTS,
     Part,
     PartFolder,
     PictureFacts,
     Release,
     Split,
-    find_part,
+    find_parts,
     known_facts,
     read_points,
 )
@@ -94,22 +95,16 @@ def verify_shanghaitech(
     Raises:
         DataError: Neither part was found.
     """
-    report, absent = Report(name="ShanghaiTech"), []
-    for part in _PARTS:
-        try:
-            folder = find_part(roots, part)
-        except DataError as error:
-            absent.append(error)
-            report.found.append(f"part {part}: not found")
+    report, found = Report(name="ShanghaiTech"), {folder.part: folder for folder in find_parts(roots)}
+    for part in PARTS:
+        if part in found:
+            _check_part(found[part], (facts or known_facts())[part], report)
         else:
-            _check_part(folder, (facts or known_facts())[part], report)
-    if len(absent) == len(_PARTS):
-        raise absent[0]
+            report.found.append(f"part {part}: not found")
     return report
 
 
 VERIFIERS: dict[str, Callable[[Sequence[Path]], Report]] = {"shanghaitech": verify_shanghaitech}
-_PARTS: tuple[Part, ...] = ("A", "B")
 _SPLITS: tuple[Split, ...] = ("train", "test")
 
 

@@ -189,33 +189,33 @@ def _network(job: Job, run: Run, data: CrowdDataModule, options: Options) -> tup
 
 
 def _fit(job: Job, run: Run, task: CountingTask, data: CrowdDataModule, options: Options) -> dict[str, Any]:
-    checkpoint = best_and_last(job.folder.checkpoints, run.monitor)
+    best, last = checkpoints(job.folder.checkpoints, run.monitor)
     bars = [RichProgressBar(leave=False)] if options.progress else []
     trainer = pl.Trainer(
         **_trainer_arguments(run, options),
         max_epochs=run.max_epochs,
-        callbacks=[checkpoint, Curve(job.folder.metrics), RandomState(), _beat(job), *bars],
+        callbacks=[best, last, Curve(job.folder.metrics), RandomState(), _beat(job), *bars],
     )
-    last = job.folder.checkpoints / "last.ckpt"
-    trainer.fit(task, data, ckpt_path=last if last.exists() else None, weights_only=True)
+    begun = job.folder.checkpoints / "last.ckpt"
+    trainer.fit(task, data, ckpt_path=begun if begun.exists() else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    best = torch.load(job.folder.checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
-    return {"best_epoch": int(best["epoch"]), "best": {run.monitor: float(checkpoint.best_model_score or 0.0)}}
+    chosen = torch.load(job.folder.checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
+    score = best.best_model_score
+    return {"best_epoch": int(chosen["epoch"]), "best": {run.monitor: None if score is None else float(score)}}
 
 
-def best_and_last(folder: Path, monitor: str) -> ModelCheckpoint:
-    """Keep ``best.ckpt`` by ``monitor`` (smaller is better) and ``last.ckpt`` to resume from, written every epoch."""
-    checkpoint = ModelCheckpoint(
-        dirpath=folder,
-        filename="best",
-        monitor=monitor,
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
+def checkpoints(folder: Path, monitor: str) -> tuple[ModelCheckpoint, ModelCheckpoint]:
+    """Keep ``best.ckpt`` by ``monitor`` (smaller is better), and ``last.ckpt`` of every epoch to resume from.
+
+    Two callbacks, because ``save_last`` of one saves only in epochs that are among the best. The last comes second: it
+    holds the state of the first, so a kill between the two repeats an epoch and changes nothing.
+    """
+    best = ModelCheckpoint(
+        folder, "best", monitor=monitor, save_on_train_epoch_end=True, enable_version_counter=False
     )
-    checkpoint.CHECKPOINT_NAME_LAST = "last"
-    return checkpoint
+    last = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    return best, last
 
 
 def fast_dev_run(cell: Run | Trivial, options: Options) -> None:

@@ -58,7 +58,7 @@ def preprocess(image: Tensor, size: Tensor, preset: Preprocessing) -> Tensor:
         raise ValueError(f"image must be uint8 [B, 3, H, W], got {image.dtype} {list(image.shape)}")
     x = (_grey(image) if preset.grey else image).float()
     if preset.multiple > 1:
-        x, size = _resize_to_multiple(x, size, preset.multiple)
+        x, size = _resize_to_multiple(x, size, preset)
     x = x.div_(preset.scale)
     # channel by channel: a tensor of the means would have to be copied to the device, and that waits for it
     for channel, (mean, std) in enumerate(zip(preset.mean, preset.std, strict=True)):
@@ -72,13 +72,18 @@ def _grey(image: Tensor) -> Tensor:
     return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).unsqueeze(1)
 
 
-def _resize_to_multiple(x: Tensor, size: Tensor, multiple: int) -> tuple[Tensor, Tensor]:
-    target = (size // multiple * multiple).clamp(min=multiple)
+def fitted_size(size: Tensor, preset: Preprocessing) -> Tensor:
+    """Return ``[B, 2]`` (height, width) of the pictures as the network sees them."""
+    return (size // preset.multiple * preset.multiple).clamp(min=preset.multiple)
+
+
+def _resize_to_multiple(x: Tensor, size: Tensor, preset: Preprocessing) -> tuple[Tensor, Tensor]:
+    target = fitted_size(size, preset)
     if torch.equal(target, size):
         return x, size
     if (size != size[0]).any():
         raise ValueError(
-            f"these weights need sides that are multiples of {multiple}, and resizing a batch needs pictures of "
+            f"these weights need sides that are multiples of {preset.multiple}, and resizing a batch needs pictures of "
             "one size: use a batch size of 1"
         )
     height, width = size[0].tolist()

@@ -121,8 +121,8 @@ def _read_mcnn_h5(path: Path) -> State:
     try:
         with h5py.File(path, "r") as file:
             arrays = {name: np.asarray(item, np.float32) for name, item in file.items() if name in _MCNN_NAMES}
-    except OSError as error:
-        raise WeightsError(f"{path}: damaged HDF5 file ({error}); fetch it again") from error
+    except Exception as error:  # h5py raises OSError, RuntimeError, KeyError and more, by what is damaged
+        raise WeightsError(f"{path}: damaged HDF5 file ({type(error).__name__}); fetch it again") from error
     missing = _MCNN_NAMES.keys() - arrays.keys()
     if missing:
         raise WeightsError(

@@ -14,7 +14,7 @@ from dotally.losses import get_loss
 from dotally.metrics import GAME, CountingError, DensityPSNR, DensitySSIM
 from dotally.models import build_model
 from dotally.models.csrnet import CSRNet
-from dotally.models.preprocessing import PRESETS, preprocess
+from dotally.models.preprocessing import PRESETS, fitted_size, preprocess
 from dotally.models.pretrained import load_imagenet_frontend
 from dotally.tasks.optimizers import Optimizer, Schedule, configure
 
@@ -27,9 +27,11 @@ class CountingTask(LightningModule):
     Args:
         model: Name in ``dotally.models.list_models()``.
         model_kwargs: Arguments of the network.
+        density_scale: The network computes this many times the density; undone in ``forward`` and nowhere else. Heads
+            per cell are small numbers, and optimizers that take steps of a fixed size, such as Adam, want large ones.
         preprocessing: Name in ``dotally.models.preprocessing.PRESETS``; travels with the weights.
         imagenet: ``"imagenet"`` (PyTorch's published file, hash checked) or a path: weights of the VGG-16 front end.
-        loss: Name in ``dotally.losses.LOSSES``. Scales live there; the network predicts heads per cell.
+        loss: Name in ``dotally.losses.LOSSES``.
         optimizer: ``"sgd"``, ``"adam"`` or ``"adamw"``.
         lr: Learning rate; the peak where a schedule moves it.
         momentum: Of SGD.
@@ -49,6 +51,7 @@ class CountingTask(LightningModule):
         model: str = "csrnet",
         model_kwargs: dict[str, Any] | None = None,
         *,
+        density_scale: float = 1.0,
         preprocessing: str = "imagenet",
         imagenet: str | None = None,
         loss: str = "sum_of_squares",
@@ -92,7 +95,8 @@ class CountingTask(LightningModule):
             ``[B, 1, H/stride, W/stride]`` heads per cell; a picture's count is the sum over its own cells.
         """
         prepared = preprocess(image, size, self.preprocessing)
-        return self.model(prepared.contiguous(memory_format=torch.channels_last))
+        output: Tensor = self.model(prepared.contiguous(memory_format=torch.channels_last))
+        return output / self.hparams["density_scale"]
 
     @override
     def training_step(self, batch: CrowdBatch, batch_idx: int) -> Tensor:
@@ -150,13 +154,17 @@ class CountingTask(LightningModule):
         return density.double().sum(dim=(1, 2, 3))
 
     def _compare_maps(self, density: Tensor, batch: CrowdBatch) -> None:
-        """Update the metrics that look at places, where prediction and target lie on the same cells."""
-        if density.shape != batch["density"].shape:
-            return
+        """Update the metrics that look at places."""
+        size, points = batch["size"], batch["points"]
+        if self.preprocessing.multiple > 1:  # the network saw the pictures resized
+            size = fitted_size(batch["size"], self.preprocessing)
+            growth = (size / batch["size"]).flip(1)  # [B, 2] (x, y)
+            points = points * growth.repeat_interleave(batch["count"], dim=0)
         for game in self._game():
-            game.update(density, batch["points"], batch["count"], batch["size"], self.stride)
-        for quality in self._quality():
-            quality.update(density, batch["density"], batch["size"], self.stride)
+            game.update(density, points, batch["count"], size, self.stride)
+        if density.shape == batch["density"].shape:
+            for quality in self._quality():
+                quality.update(density, batch["density"], batch["size"], self.stride)
 
     def _game(self) -> list[GAME]:
         return cast(list[GAME], list(self.test_game))

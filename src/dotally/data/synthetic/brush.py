@@ -50,12 +50,12 @@ class Brush:
         """Paint a flat face with three or more corners."""
         self._polygon([self.camera.see(corner)[:2] for corner in corners], paint)
 
-    # Pillow cuts off fractions, and counts the last pixel of a shape as part of it
-
     def _polygon(self, corners: list[tuple[float, float]], paint: Paint) -> None:
+        # Pillow cuts off fractions; what lies between 2 and 3 is pixel 2
         self._draw.polygon([(round(x - 0.5), round(y - 0.5)) for x, y in corners], fill=paint)
 
     def _ellipse(self, x: float, y: float, wide: float, high: float, paint: Paint) -> None:
+        # the last pixel is part of Pillow's shapes
         left, top = round(x - wide), round(y - high)
         right, bottom = max(round(x + wide) - 1, left), max(round(y + high) - 1, top)
         self._draw.ellipse((left, top, right, bottom), fill=paint)

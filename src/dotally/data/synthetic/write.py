@@ -116,7 +116,7 @@ def write_synthetic_crowd(folder: Path, spec: SyntheticSpec) -> Manifest:
     Raises:
         DataError: If ``folder`` holds anything else.
     """
-    if not folder.exists():
+    if _vacant(folder):
         with _complete_or_absent(folder) as temporary:
             _write(temporary, spec)
     return read_manifest(folder, spec)
@@ -130,14 +130,11 @@ def read_manifest(folder: Path, spec: SyntheticSpec) -> Manifest:
     """
     try:
         manifest: Manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{folder} is no complete synthetic crowd ({error}); name a folder that does not exist"
-        ) from error
-    if manifest["spec"] != spec.record():
-        raise DataError(
-            f"{folder} holds another synthetic crowd, {manifest['spec']}, not {spec.record()}; name another folder"
-        )
+        found = manifest["spec"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder} is no synthetic crowd ({error!r}); name a folder that does not exist") from error
+    if found != spec.record():
+        raise DataError(f"{folder} holds another synthetic crowd, {found}, not {spec.record()}; name another folder")
     return manifest
 
 
@@ -160,8 +157,12 @@ def _complete_or_absent(folder: Path) -> Iterator[Path]:
         temporary = Path(parent) / folder.name
         temporary.mkdir()
         yield temporary
-        if not folder.exists():  # somebody else may have been faster
+        if _vacant(folder):  # or somebody else has been faster
             temporary.rename(folder)
+
+
+def _vacant(folder: Path) -> bool:
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
 def _write(folder: Path, spec: SyntheticSpec) -> None:
