@@ -26,6 +26,7 @@ class ShanghaiTechDataset(CrowdDataset):
         part: "A" (dense, from the web) or "B" (streets of Shanghai).
         split: The folder, "train" or "test".
         numbers: Which pictures of it; None takes all.
+        sigma: Width of a head in pixels of the picture as it is loaded, or "adaptive"; None takes the paper's.
         options: Passed on to :class:`CrowdDataset`.
 
     Raises:
@@ -39,6 +40,7 @@ class ShanghaiTechDataset(CrowdDataset):
         split: files.Split,
         *,
         numbers: Collection[int] | None = None,
+        sigma: Sigma | None = None,
         **options: Any,
     ) -> None:
         pairs = _pairs(roots, part, split)
@@ -53,7 +55,7 @@ class ShanghaiTechDataset(CrowdDataset):
             for number, (picture, annotation) in pairs.items()
             if numbers is None or number in numbers
         ]
-        super().__init__(records, _read_points, sigma=SIGMA[part], **options)
+        super().__init__(records, _read_points, sigma=SIGMA[part] if sigma is None else sigma, **options)
 
 
 def _pairs(roots: Sequence[Path], part: files.Part, split: files.Split) -> dict[int, tuple[Path, Path]]:
@@ -75,6 +77,7 @@ class ShanghaiTech(CrowdDataModule):
 
     Args:
         part: "A" or "B".
+        sigma: See :class:`ShanghaiTechDataset`. A fixed width does not shrink with ``longest_side``.
         options: See :class:`CrowdDataModule`.
 
     Raises:
@@ -82,11 +85,11 @@ class ShanghaiTech(CrowdDataModule):
         DataError: From ``setup``, if the set is not found or incomplete.
     """
 
-    def __init__(self, part: files.Part = "A", **options: Any) -> None:
+    def __init__(self, part: files.Part = "A", *, sigma: Sigma | None = None, **options: Any) -> None:
         if part not in SIGMA:
             raise ValueError(f"part must be 'A' or 'B', got {part!r}")
         super().__init__(**options)
-        self.part = part
+        self.part, self.sigma = part, sigma
 
     @override
     def dataset(self, split: Split, augmentation: Augmentation | None = None) -> CrowdDataset:
@@ -96,6 +99,7 @@ class ShanghaiTech(CrowdDataModule):
             self.part,
             "test" if split == "test" else "train",
             numbers=None if split == "test" else self._numbers(roots)[split == "val"],
+            sigma=self.sigma,
             augmentation=augmentation,
             **self.reading,
         )

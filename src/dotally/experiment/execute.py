@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -45,6 +45,7 @@ class Options:
         accelerator: As Lightning's Trainer takes it.
         devices: Likewise; the test split is read on one device whatever this says.
         progress: Whether to show progress bars.
+        wandb: Whether runs are mirrored to Weights & Biases, and whether over the network.
     """
 
     data_root: str | None = None
@@ -53,6 +54,7 @@ class Options:
     accelerator: str = "auto"
     devices: int = 1
     progress: bool = True
+    wandb: Literal["off", "offline", "online"] = "off"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,9 +213,7 @@ def checkpoints(folder: Path, monitor: str) -> tuple[ModelCheckpoint, ModelCheck
     Two callbacks, because ``save_last`` of one saves only in epochs that are among the best. The last comes second: it
     holds the state of the first, so a kill between the two repeats an epoch and changes nothing.
     """
-    best = ModelCheckpoint(
-        folder, "best", monitor=monitor, save_on_train_epoch_end=True, enable_version_counter=False
-    )
+    best = ModelCheckpoint(folder, "best", monitor=monitor, save_on_train_epoch_end=True, enable_version_counter=False)
     last = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
     return best, last
 
