@@ -17,7 +17,7 @@ from dotally.tasks import CountingTask
 
 TRIVIAL: tuple[TrivialKind, ...] = ("mean", "median", "ridge")
 
-crowd = partial(SyntheticCrowd, augmentation="crop", crop=192, batch_size=8)
+crowd = partial(SyntheticCrowd, augmentation="crop", crop=256, batch_size=4)
 slim = partial(
     CountingTask,
     model="csrnet",

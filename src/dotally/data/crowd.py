@@ -3,7 +3,7 @@
 import hashlib
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pytorch_lightning import LightningDataModule
@@ -27,6 +27,10 @@ class CrowdDataModule(LightningDataModule):
     """Base of the counting data sets: augmented pictures to train, whole pictures to validate and test.
 
     A subclass implements :meth:`dataset`.
+
+    Attributes:
+        pictures_may_leave: Whether its pictures may be copied into records that others see. Those of public data sets
+            show people who were not asked, so only density maps are.
 
     Args:
         data_root: Folder of the data sets, see ``data_roots``.
@@ -53,6 +57,7 @@ class CrowdDataModule(LightningDataModule):
         ValueError: If a choice is unknown, a number out of range, or the official target combined with scaling.
     """
 
+    pictures_may_leave: ClassVar[bool] = False
     train_set: CrowdDataset
     val_set: CrowdDataset
     test_set: CrowdDataset

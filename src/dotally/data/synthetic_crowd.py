@@ -1,7 +1,7 @@
 """The synthetic crowd as batches: the data set that needs no download, for first runs, tests and ablations."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
@@ -37,6 +37,8 @@ class SyntheticCrowd(CrowdDataModule):
         ValueError: If a choice is unknown or a number out of range.
         DataError: From ``prepare_data`` and ``setup``, if ``folder`` holds anything else.
     """
+
+    pictures_may_leave: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -4,12 +4,13 @@ import logging
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -17,12 +18,15 @@ from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 
 from dotally.baselines import TrivialPredictors
 from dotally.callbacks import Curve, Heartbeat, Prediction, Predictions, RandomState
+from dotally.callbacks.pictures import Panel, Pictures
 from dotally.data.crowd import CrowdDataModule
 from dotally.data.roots import data_roots
-from dotally.errors import DataError
+from dotally.errors import DataError, DotallyError
 from dotally.experiment import identity
+from dotally.experiment.contact_sheet import write_sheet
 from dotally.experiment.environment import environment, patch
 from dotally.experiment.folder import BEAT, RunFolder
+from dotally.experiment.mirror import Mirror, Mode, mirror
 from dotally.experiment.results import Result, write_predictions
 from dotally.experiment.source import code_hash
 from dotally.experiment.spec import Run, Trivial
@@ -54,7 +58,7 @@ class Options:
     accelerator: str = "auto"
     devices: int = 1
     progress: bool = True
-    wandb: Literal["off", "offline", "online"] = "off"
+    wandb: Mode = "off"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +122,10 @@ def execute(job: Job, options: Options) -> Result:
     folder.note("running")
     with _log_file(folder.path / "log.txt"):
         try:
-            result = _compute(job, options)
+            with mirror(_result(job), folder.path, options.wandb) as record:
+                result = _compute(job, options, record)
+                result.write(folder.result)
+                record.finish(result, folder, data_module(job.cell, job.seed, options))
         except KeyboardInterrupt:
             folder.note("interrupted")
             raise
@@ -126,11 +133,10 @@ def execute(job: Job, options: Options) -> Result:
             LOG.error("%s", traceback.format_exc())
             folder.note("failed", str(error).strip() or type(error).__name__)
             raise
-    result.write(folder.result)
     return result
 
 
-def _compute(job: Job, options: Options) -> Result:
+def _compute(job: Job, options: Options, record: Mirror) -> Result:
     pl.seed_everything(job.seed, workers=True, verbose=False)
     start, cpu = time.perf_counter(), time.process_time()
     data = data_module(job.cell, job.seed, options)
@@ -138,10 +144,25 @@ def _compute(job: Job, options: Options) -> Result:
     if isinstance(job.cell, Trivial):
         predictions = _trivial(job.cell, data)
     else:
-        predictions, facts = _network(job, job.cell, data, options)
+        predictions, facts = _network(job, job.cell, data, options, record)
     write_predictions(job.folder.predictions, predictions)
     true = torch.tensor([p.true for p in predictions])
     errors = counting_error(torch.tensor([p.predicted for p in predictions], dtype=torch.float64), true)
+    return _result(
+        job,
+        metrics={**facts.pop("metrics", {}), **{name: float(value) for name, value in errors.items()}},
+        facts={
+            "pictures": len(predictions),
+            **facts,
+            "seconds": round(time.perf_counter() - start, 1),
+            "cpu_seconds": round(time.process_time() - cpu, 1),
+            "finished": datetime.now(UTC).strftime("%Y-%m-%d"),
+        },
+    )
+
+
+def _result(job: Job, **found: Any) -> Result:
+    """Return a job's result; with nothing found yet, all that is known of it at its beginning."""
     return Result(
         table=job.table,
         row=job.cell.row,
@@ -151,15 +172,8 @@ def _compute(job: Job, options: Options) -> Result:
         spec=job.spec,
         data=job.fingerprint,
         code=code_hash(identity.deciding_modules(job.cell)),
-        metrics={**facts.pop("metrics", {}), **{name: float(value) for name, value in errors.items()}},
-        facts={
-            "pictures": len(predictions),
-            **facts,
-            "seconds": round(time.perf_counter() - start, 1),
-            "cpu_seconds": round(time.process_time() - cpu, 1),
-            "finished": datetime.now(UTC).strftime("%Y-%m-%d"),
-        },
         environment=environment(),
+        **{"metrics": {}, **found},
     )
 
 
@@ -173,30 +187,45 @@ def _trivial(cell: Trivial, data: CrowdDataModule) -> list[Prediction]:
     return [Prediction(name, true, predicted) for name, true, predicted in rows]
 
 
-def _network(job: Job, run: Run, data: CrowdDataModule, options: Options) -> tuple[list[Prediction], dict[str, Any]]:
+def _network(
+    job: Job, run: Run, data: CrowdDataModule, options: Options, record: Mirror
+) -> tuple[list[Prediction], dict[str, Any]]:
     task = run.task()
     facts: dict[str, Any] = {"parameters": sum(p.numel() for p in task.parameters())}
     checkpoint = None
     if run.weights:
         load_into(task.model, read_weights(find_weights(run.weights, options)).state)
     if run.max_epochs:
-        facts |= _fit(job, run, task, data, options)
+        facts |= _fit(job, run, task, data, options, record)
         checkpoint = job.folder.checkpoints / "best.ckpt"
     predictions = Predictions()
+    sheet = [Pictures(test=partial(_sheet, job), number=6)] if data.pictures_may_leave else []
     # one device: a sampler that deals a test split to several would count some pictures twice
-    tester = pl.Trainer(**_trainer_arguments(run, options) | {"devices": 1}, callbacks=[predictions, _beat(job)])
+    tester = pl.Trainer(
+        **_trainer_arguments(run, options) | {"devices": 1}, callbacks=[predictions, _beat(job), *sheet]
+    )
     figures = tester.test(task, data, ckpt_path=checkpoint, weights_only=True, verbose=False)[0]
     facts["metrics"] = {name.removeprefix("test/"): value for name, value in figures.items()}
     return predictions.rows, facts
 
 
-def _fit(job: Job, run: Run, task: CountingTask, data: CrowdDataModule, options: Options) -> dict[str, Any]:
+def _sheet(job: Job, panels: Sequence[Panel], step: int) -> None:
+    try:
+        write_sheet(job.folder.path / "pictures.png", panels)
+    except DotallyError as error:  # no reason to lose a run
+        LOG.warning("no pictures.png: %s", error)
+
+
+def _fit(
+    job: Job, run: Run, task: CountingTask, data: CrowdDataModule, options: Options, record: Mirror
+) -> dict[str, Any]:
     best, last = checkpoints(job.folder.checkpoints, run.monitor)
     bars = [RichProgressBar(leave=False)] if options.progress else []
+    curve = Curve(job.folder.metrics)
     trainer = pl.Trainer(
         **_trainer_arguments(run, options),
         max_epochs=run.max_epochs,
-        callbacks=[best, last, Curve(job.folder.metrics), RandomState(), _beat(job), *bars],
+        callbacks=[best, last, curve, RandomState(), _beat(job), *record.callbacks(curve), *bars],
     )
     begun = job.folder.checkpoints / "last.ckpt"
     trainer.fit(task, data, ckpt_path=begun if begun.exists() else None, weights_only=True)

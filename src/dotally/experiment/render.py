@@ -3,10 +3,10 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dotally.experiment.report import CellReport, Figure
+from dotally.experiment.report import HIGHER, CellReport, Figure
 from dotally.experiment.spec import Literature, Run, Table
 
 LABELS = {
@@ -20,51 +20,106 @@ LABELS = {
     **{f"game{level}": f"GAME({level})" for level in range(4)},
 }
 DIGITS = {"slope": 2, "nae": 3, "ssim": 3}
+# what LaTeX would read as something else
+LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+LATEX |= {character: f"\\{character}" for character in "_%&#${}"}
+
+
+def label(metric: str) -> str:
+    """Return the heading of a figure."""
+    return LABELS.get(metric, metric)
 
 
 def number(value: float | None, metric: str) -> str:
-    """Format a figure; a missing one is a dash."""
-    return "-" if value is None else f"{value:.{DIGITS.get(metric, 1)}f}"
+    """Format a figure; a missing one is a dash, and what rounds to nothing has no sign."""
+    digits = DIGITS.get(metric, 1)
+    return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def printed(figure: Figure) -> str:
+    """Format the number it is held against with all the digits that were printed."""
+    if figure.paper is None:
+        return "-"
+    usual = number(figure.paper.value, figure.metric)
+    return usual if float(usual) == figure.paper.value else f"{figure.paper.value:.10g}"
 
 
 def ours(figure: Figure) -> str:
-    """Format our mean, spread and number of seeds."""
-    if figure.mean is None:
-        return "-"
+    """Format our mean and spread over seeds."""
     text = number(figure.mean, figure.metric)
-    return f"{text} ± {number(figure.sd, figure.metric)} (n={len(figure.values)})" if figure.sd is not None else text
+    return text if figure.sd is None else f"{text} ± {number(figure.sd, figure.metric)}"
+
+
+def percent(delta: float | None) -> str:
+    """Format a relative distance; nothing where there is none."""
+    return "" if delta is None else f"{round(100 * delta, 1) + 0.0:+.1f} %".replace("+0.0", "0.0")
+
+
+def seeds(cell: CellReport) -> str:
+    """Say how many seeds stand behind a row; a dash where nothing is drawn at random or nothing is ours."""
+    found = len(cell.results)
+    if not any(figure.drawn for figure in cell.figures.values()):
+        return "-"
+    if found < cell.planned:
+        return f"{found} of {cell.planned}"
+    return "1 seed" if found == 1 else str(found)
+
+
+def verdict(figure: Figure) -> str:
+    """Say how a figure compares; that of a single seed is marked."""
+    return f"{figure.verdict} (1 seed)" if figure.verdict and figure.single else figure.verdict
+
+
+def remarks(cells: Sequence[CellReport]) -> list[str]:
+    """Return what qualifies the numbers, one ``cell: remark`` each."""
+    return [
+        f"{cell.cell.cell}: {remark}"
+        for cell in cells
+        for remark in [*cell.remarks, *([_committed(cell.committed)] if cell.committed else [])]
+    ]
+
+
+def _committed(figure: Figure) -> str:
+    count = len(figure.values)
+    behind = f" ({count} seed{'s' if count > 1 else ''})" if figure.drawn else ""
+    return f"committed values: {label(figure.metric)} {ours(figure)}{behind} -> {figure.verdict}"
+
+
+def with_printed(table: Table, cells: Sequence[CellReport]) -> list[str]:
+    """Return the figures for which any cell has a printed number."""
+    return [name for name in table.metrics if any(cell.figures[name].paper for cell in cells)]
 
 
 def markdown(table: Table, cells: Sequence[CellReport]) -> str:
     """Render one Markdown table per column of the report."""
-    parts = []
+    parts = [f"**{table.title}** ({table.source})"]
     for column in table.columns:
         mine = [cell for cell in cells if cell.cell.column == column]
         parts.append("\n".join(_block(table, column, mine)))
-    notes = [f"- {note}" for note in [*table.notes, *_remarks(cells)]]
+    notes = [f"- {note}" for note in [*table.notes, *remarks(cells)]]
     return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])]) + "\n"
 
 
 def _block(table: Table, column: str, cells: Sequence[CellReport]) -> list[str]:
-    printed = [name for name in table.metrics if any(cell.figures[name].paper for cell in cells)]
-    heads = [f"**{column}**"]
+    compared = with_printed(table, cells)
+    heads = [column]
     for name in table.metrics:
-        heads += [f"{LABELS[name]} printed", f"{LABELS[name]} ours"] if name in printed else [LABELS[name]]
-        heads += ["delta", "verdict"] if name in printed else []
-    lines = [_row(heads), _row(["---"] * len(heads))]
-    return [*lines, *(_row(_line(cell, table, printed)) for cell in cells)]
+        heads += [f"{label(name)} printed", f"{label(name)} ours"] if name in compared else [label(name)]
+        heads += ["delta", "verdict"] if name in compared else []
+    heads.append("seeds")
+    lines = [_row(heads), _row(["---", *["---:"] * (len(heads) - 1)])]
+    return [*lines, *(_row(_line(cell, table, compared)) for cell in cells)]
 
 
-def _line(cell: CellReport, table: Table, printed: Sequence[str]) -> list[str]:
+def _line(cell: CellReport, table: Table, compared: Sequence[str]) -> list[str]:
     fields = [_row_name(cell)]
     for name in table.metrics:
         figure = cell.figures[name]
-        if name in printed:
-            delta = "" if figure.delta is None else f"{figure.delta:+.1%}"
-            fields += [number(figure.paper.value if figure.paper else None, name), ours(figure), delta, figure.verdict]
+        if name in compared:
+            fields += [printed(figure), ours(figure), percent(figure.delta), verdict(figure)]
         else:
             fields.append(ours(figure))
-    return fields
+    return [*fields, seeds(cell)]
 
 
 def _row_name(cell: CellReport) -> str:
@@ -76,37 +131,52 @@ def _row_name(cell: CellReport) -> str:
 
 
 def _row(fields: Sequence[str]) -> str:
-    return "| " + " | ".join(fields) + " |"
-
-
-def _remarks(cells: Sequence[CellReport]) -> list[str]:
-    return [f"{cell.cell.cell}: {remark}" for cell in cells for remark in cell.remarks]
+    return "| " + " | ".join(field.replace("|", r"\|") for field in fields) + " |"
 
 
 def latex(table: Table, cells: Sequence[CellReport]) -> str:
-    r"""Render a booktabs table: printed numbers, then ours with ``\pm``."""
-    metrics = [name for name in table.metrics if name in ("mae", "rmse", "psnr", "ssim") or name.startswith("game")]
-    lines = [rf"% {table.title}: {table.source}", rf"\begin{{tabular}}{{ll{'rr' * len(metrics)}}}", r"\toprule"]
-    heads = [rf"{LABELS[name]} & ours" for name in metrics]
-    lines += [" & ".join(["data", "method", *heads]) + r" \\", r"\midrule"]
-    for cell in cells:
-        fields = [_escape(cell.cell.column), _escape(cell.cell.row)]
-        for name in metrics:
-            figure = cell.figures[name]
-            fields += [number(figure.paper.value if figure.paper else None, name), _latex_ours(figure)]
-        lines.append(" & ".join(fields) + r" \\")
+    r"""Render a booktabs table: printed numbers, then ours with ``\pm``, the best of ours in bold, then the seeds."""
+    metrics = [name for name in table.metrics if name not in ("bias", "slope")]
+    title = f"{table.title}: {table.source}".replace("\n", " ")
+    lines = [
+        f"% {title}; needs \\usepackage{{booktabs}}",
+        rf"\begin{{tabular}}{{ll{'rr' * len(metrics)}r}}",
+        r"\toprule",
+    ]
+    heads = [rf"{_escape(label(name))} & ours" for name in metrics]
+    lines += [" & ".join(["data", "method", *heads, "seeds"]) + r" \\"]
+    for column in table.columns:
+        mine = [cell for cell in cells if cell.cell.column == column]
+        best = {name: _best([cell.figures[name] for cell in mine]) for name in metrics}
+        lines += [r"\midrule", *(_latex_line(cell, metrics, best) for cell in mine)]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def _latex_ours(figure: Figure) -> str:
+def _latex_line(cell: CellReport, metrics: Sequence[str], best: Mapping[str, float | None]) -> str:
+    fields = [_escape(cell.cell.column), _escape(cell.cell.row)]
+    for name in metrics:
+        figure = cell.figures[name]
+        fields += [printed(figure), _latex_ours(figure, best[name])]
+    return " & ".join("--" if field == "-" else field for field in [*fields, seeds(cell)]) + r" \\"
+
+
+def _best(figures: Sequence[Figure]) -> float | None:
+    means = [figure.mean for figure in figures if figure.mean is not None]
+    if len(means) < 2:
+        return None
+    return max(means) if figures[0].metric in HIGHER else min(means)
+
+
+def _latex_ours(figure: Figure, best: float | None) -> str:
     if figure.mean is None:
         return "--"
     spread = "" if figure.sd is None else rf" \pm {number(figure.sd, figure.metric)}"
-    return f"${number(figure.mean, figure.metric)}{spread}$"
+    mean = number(figure.mean, figure.metric)
+    return rf"$\mathbf{{{mean}}}{spread}$" if figure.mean == best else f"${mean}{spread}$"
 
 
 def _escape(text: str) -> str:
-    return text.replace("\\", r"\textbackslash{}").replace("_", r"\_").replace("%", r"\%").replace("&", r"\&")
+    return "".join(LATEX.get(character, character) for character in text)
 
 
 def long_csv(cells: Sequence[CellReport]) -> str:
@@ -116,32 +186,38 @@ def long_csv(cells: Sequence[CellReport]) -> str:
     writer.writerow(["row", "column", "metric", "seed", "value", "printed", "source", "key"])
     for cell in cells:
         for name, figure in cell.figures.items():
-            printed = [figure.paper.value, figure.paper.source] if figure.paper else ["", ""]
+            paper = [figure.paper.value, figure.paper.source] if figure.paper else ["", ""]
             values: list[list[object]] = [[r.seed, r.metrics.get(name, ""), r.key[:8]] for r in cell.results]
             for seed, value, key in values or [["", "", ""]]:
-                writer.writerow([cell.cell.row, cell.cell.column, name, seed, value, *printed, key])
+                writer.writerow([cell.cell.row, cell.cell.column, name, seed, value, *paper, key])
     return text.getvalue()
 
 
 def records(table: Table, cells: Sequence[CellReport]) -> str:
     """Render the report as JSON, one record per cell, with the identity of every run behind it."""
-    return (
-        json.dumps({"table": table.id, "source": table.source, "cells": [_record(c) for c in cells]}, indent=2) + "\n"
-    )
+    value = {"table": table.id, "source": table.source, "cells": [_record(cell) for cell in cells]}
+    return json.dumps(value, indent=2) + "\n"
 
 
 def _record(cell: CellReport) -> dict[str, Any]:
-    figures = {
-        name: {
-            "printed": figure.paper.value if figure.paper else None,
-            "source": figure.paper.source if figure.paper else None,
-            "certainty": figure.paper.certainty if figure.paper else None,
-            "mean": figure.mean,
-            "sd": figure.sd,
-            "n": len(figure.values),
-            "verdict": figure.verdict,
-        }
-        for name, figure in cell.figures.items()
+    return {
+        "row": cell.cell.row,
+        "column": cell.cell.column,
+        "seeds": {"done": len(cell.results), "planned": cell.planned},
+        "runs": [{"seed": result.seed, "key": result.key} for result in cell.results],
+        "figures": {name: _figure_record(figure) for name, figure in cell.figures.items()},
+        "remarks": list(cell.remarks),
     }
-    runs = [{"seed": result.seed, "key": result.key} for result in cell.results]
-    return {"row": cell.cell.row, "column": cell.cell.column, "runs": runs, "figures": figures}
+
+
+def _figure_record(figure: Figure) -> dict[str, Any]:
+    return {
+        "printed": figure.paper.value if figure.paper else None,
+        "source": figure.paper.source if figure.paper else None,
+        "certainty": figure.paper.certainty if figure.paper else None,
+        "mean": figure.mean,
+        "sd": figure.sd,
+        "n": len(figure.values),
+        "delta": figure.delta,
+        "verdict": figure.verdict,
+    }

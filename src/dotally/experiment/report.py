@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dotally.experiment.identity import deciding_modules, differences, resolved_spec
@@ -11,6 +11,8 @@ from dotally.experiment.source import code_hash
 from dotally.experiment.spec import Cell, Literature, Run, Table, Tolerance, Trivial, Value
 
 Verdict = Literal["match", "near", "off", "better", "missing", "incomplete", "stale", "protocol", ""]
+# figures of which more is better; of all others less is
+HIGHER = frozenset({"psnr", "ssim"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,15 +21,17 @@ class Figure:
 
     Attributes:
         metric: Its name, such as "mae".
-        paper: The printed number, if there is one.
+        paper: The number it is held against, if there is one.
         values: Ours, one per seed.
-        verdict: How the two compare; empty where nothing is printed.
+        verdict: How the two compare; empty where there is nothing to compare with.
+        drawn: Whether another seed would give another value.
     """
 
     metric: str
     paper: Value | None
     values: tuple[float, ...]
-    verdict: Verdict
+    verdict: Verdict = ""
+    drawn: bool = False
 
     @property
     def mean(self) -> float | None:
@@ -43,10 +47,15 @@ class Figure:
 
     @property
     def delta(self) -> float | None:
-        """Relative distance of our mean from the printed number."""
-        if self.mean is None or self.paper is None:
+        """Relative distance of our mean from the printed number; None where that is 0."""
+        if self.mean is None or self.paper is None or not self.paper.value:
             return None
         return self.mean / self.paper.value - 1
+
+    @property
+    def single(self) -> bool:
+        """Whether one seed speaks for a figure that needs several."""
+        return self.drawn and len(self.values) == 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,52 +66,148 @@ class CellReport:
         cell: The specification.
         results: Ours, one per seed, in the order of the seeds.
         figures: By metric name.
+        planned: How many seeds belong in the cell.
+        committed: The committed values of the table's first figure, with the verdict of the local ones against them;
+            None where nothing is committed or nothing differs from it.
         remarks: Anything that qualifies the numbers, such as a changed specification.
     """
 
     cell: Cell
     results: tuple[Result, ...]
     figures: Mapping[str, Figure]
+    planned: int = 0
+    committed: Figure | None = None
     remarks: tuple[str, ...] = ()
+
+    def failings(self) -> list[str]:
+        """Return what ``--check`` objects to, one ``cell: figure is verdict`` each.
+
+        Fewer seeds than planned are no objection in themselves, only what they say so far.
+        """
+        judged = [(figure.metric, figure.verdict, self._so_far(figure)) for figure in self.figures.values()]
+        if self.committed:
+            judged.append((f"{self.committed.metric} against the committed values", self.committed.verdict, ""))
+        return [
+            f"{self.cell.cell}: {name} is {verdict}{' and so far off' if verdict == 'incomplete' else ''}"
+            for name, verdict, so_far in judged
+            if verdict in ("off", "stale", "missing") or (verdict == "incomplete" and so_far == "off")
+        ]
+
+    def _so_far(self, figure: Figure) -> Verdict:
+        return "" if isinstance(self.cell, Literature) else judge(figure, self.cell.tolerance)
 
 
 def seeds_of(cell: Run | Trivial, seeds: Sequence[int]) -> tuple[int, ...]:
     """Return the seeds a cell needs: one where nothing is drawn at random."""
-    draws = isinstance(cell, Run) and cell.max_epochs > 0
-    return tuple(seeds) if draws else tuple(seeds[:1])
+    return tuple(seeds) if _draws(cell) else tuple(seeds[:1])
 
 
-def report(table: Table, results: Sequence[Result], seeds: Sequence[int]) -> list[CellReport]:
-    """Report every cell of a table from the results at hand; later results replace earlier ones of equal seed."""
+def _draws(cell: Run | Trivial) -> bool:
+    return isinstance(cell, Run) and cell.max_epochs > 0
+
+
+def report(
+    table: Table,
+    results: Sequence[Result],
+    seeds: Sequence[int],
+    *,
+    committed: Sequence[Result] = (),
+    age: Literal["judged", "ignored"] = "judged",
+) -> list[CellReport]:
+    """Report every cell of a table from the results at hand.
+
+    Args:
+        table: What is reported.
+        results: All that is at hand; of two with one specification and seed the later in the list counts.
+        seeds: Those that belong in the table.
+        committed: Which results are published; local ones that differ are held against them.
+        age: Whether results of older code are "stale", or judged as if nothing had changed.
+    """
     return [
-        _literature(cell, table) if isinstance(cell, Literature) else _cell(cell, table, results, seeds)
+        _literature(cell, table)
+        if isinstance(cell, Literature)
+        else _cell(cell, table, results, seeds, committed, judge_age=age == "judged")
         for cell in table.cells
     ]
 
 
 def _literature(cell: Literature, table: Table) -> CellReport:
-    figures = {name: Figure(metric=name, paper=cell.paper.get(name), values=(), verdict="") for name in table.metrics}
+    figures = {name: Figure(metric=name, paper=cell.paper.get(name), values=()) for name in table.metrics}
     return CellReport(cell=cell, results=(), figures=figures)
 
 
-def _cell(cell: Run | Trivial, table: Table, results: Sequence[Result], seeds: Sequence[int]) -> CellReport:
+def _cell(
+    cell: Run | Trivial,
+    table: Table,
+    results: Sequence[Result],
+    seeds: Sequence[int],
+    committed: Sequence[Result],
+    *,
+    judge_age: bool,
+) -> CellReport:
     spec = resolved_spec(cell)
-    ours = [result for result in results if result.table == table.id and result.cell == cell.cell]
-    current = {result.seed: result for result in ours if result.spec == spec}
+    ours = _of(cell, table, results)
+    same = [result for result in ours if result.spec == spec]
+    current = {result.seed: result for result in same}
     planned = seeds_of(cell, seeds)
     chosen = tuple(current[seed] for seed in planned if seed in current)
-    remarks = list(cell.note and [cell.note])
-    if ours and not chosen:
+    complete, stale = len(chosen) == len(planned), judge_age and is_stale(cell, chosen)
+    remarks = [*(cell.note and [cell.note]), *_several(same, planned)]
+    if ours and not same:
         remarks.append("spec changed: " + "; ".join(differences(ours[-1].spec, spec)))
-    code = code_hash(deciding_modules(cell))
-    stale = any(result.code != code for result in chosen)
-    figures = {}
-    for name in table.metrics:
-        values = tuple(result.metrics[name] for result in chosen if name in result.metrics)
-        figure = Figure(metric=name, paper=cell.paper.get(name), values=values, verdict="")
-        verdict = _verdict(figure, cell, complete=len(chosen) == len(planned), stale=stale)
-        figures[name] = Figure(metric=name, paper=figure.paper, values=values, verdict=verdict)
-    return CellReport(cell=cell, results=chosen, figures=figures, remarks=tuple(remarks))
+    if stale:
+        remarks.append("stale: the code that decides it has changed since; delete its runs to run them again")
+    published = [result for result in _of(cell, table, committed) if result.spec == spec]
+    return CellReport(
+        cell=cell,
+        results=chosen,
+        figures={name: _figure(name, cell, chosen, complete=complete, stale=stale) for name in table.metrics},
+        planned=len(planned),
+        committed=_against_committed(cell, table.metrics[0], chosen, published),
+        remarks=tuple(remarks),
+    )
+
+
+def _of(cell: Cell, table: Table, results: Sequence[Result]) -> list[Result]:
+    return [result for result in results if result.table == table.id and result.cell == cell.cell]
+
+
+def _figure(name: str, cell: Run | Trivial, chosen: Sequence[Result], *, complete: bool, stale: bool) -> Figure:
+    values = tuple(result.metrics[name] for result in chosen if name in result.metrics)
+    figure = Figure(metric=name, paper=cell.paper.get(name), values=values, drawn=_draws(cell))
+    return replace(figure, verdict=_verdict(figure, cell, complete=complete, stale=stale))
+
+
+def is_stale(cell: Run | Trivial, results: Sequence[Result]) -> bool:
+    """Tell whether any of a cell's results was made by code that has changed since."""
+    return bool(results) and any(result.code != code_hash(deciding_modules(cell)) for result in results)
+
+
+def _several(same: Sequence[Result], seeds: Sequence[int]) -> list[str]:
+    """Remark on seeds that were run more than once, which only other data can bring about."""
+    keys = {seed: {result.key for result in same if result.seed == seed} for seed in seeds}
+    return [
+        f"seed {seed}: {len(found)} results on different data, the newest is shown"
+        for seed, found in keys.items()
+        if len(found) > 1
+    ]
+
+
+def _against_committed(
+    cell: Run | Trivial, metric: str, chosen: Sequence[Result], published: Sequence[Result]
+) -> Figure | None:
+    """Hold local results against the committed ones; seeds on another machine stray as far as seeds do."""
+    local = [result.metrics[metric] for result in chosen if result not in published and metric in result.metrics]
+    values = tuple(result.metrics[metric] for result in published if metric in result.metrics)
+    figure = Figure(metric=metric, paper=None, values=values, drawn=_draws(cell))
+    if not local or not figure.mean:
+        return None
+    spread = (figure.sd or 0.0) / abs(figure.mean)
+    tolerance = cell.tolerance
+    wide = replace(tolerance, match=max(tolerance.match, 2 * spread), near=max(tolerance.near, 3 * spread))
+    reference = Value(value=figure.mean, source="committed", certainty="own")
+    verdict = judge(Figure(metric=metric, paper=reference, values=tuple(local)), wide)
+    return replace(figure, verdict=verdict)
 
 
 def _verdict(figure: Figure, cell: Run | Trivial, *, complete: bool, stale: bool) -> Verdict:
@@ -114,16 +219,25 @@ def _verdict(figure: Figure, cell: Run | Trivial, *, complete: bool, stale: bool
         return "stale"
     if not complete:
         return "incomplete"
-    if cell.protocol == "test-best":
-        return "protocol"
-    assert figure.delta is not None
-    return compare(figure.delta, cell.tolerance)
+    return "protocol" if cell.protocol == "test-best" else judge(figure, cell.tolerance)
 
 
-def compare(delta: float, tolerance: Tolerance) -> Verdict:
-    """Judge a relative distance: below the printed number by more than ``match`` is better, and worth a second look."""
-    if abs(delta) <= tolerance.match:
+def judge(figure: Figure, tolerance: Tolerance) -> Verdict:
+    """Judge a figure by its distance from the number beside it, whatever else speaks against it."""
+    return "" if figure.delta is None else compare(figure.delta, tolerance, higher=figure.metric in HIGHER)
+
+
+def compare(delta: float, tolerance: Tolerance, *, higher: bool = False) -> Verdict:
+    """Judge a relative distance: better by more than ``match`` is worth a second look as well.
+
+    Args:
+        delta: Ours by theirs, minus 1.
+        tolerance: What counts as reproduced.
+        higher: Whether more is better.
+    """
+    worse = -delta if higher else delta
+    if abs(worse) <= tolerance.match:
         return "match"
-    if delta < 0:
+    if worse < 0:
         return "better"
-    return "near" if delta <= tolerance.near else "off"
+    return "near" if worse <= tolerance.near else "off"

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -70,9 +71,12 @@ class Result:
             value = json.loads(path.read_text(encoding="utf-8"))
             if value["format"] != FORMAT:
                 raise DataError(f"{path}: written in format {value['format']}, this version reads {FORMAT}: run again")
-            return cls(**value)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+            result = cls(**value)
+            if not all(math.isfinite(figure) for figure in result.metrics.values()):
+                raise ValueError("a figure is not finite")
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(f"{path}: not a complete result ({error!r}): delete it and run again") from error
+        return result
 
 
 def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
@@ -112,9 +116,20 @@ def recompute(predictions: Sequence[Prediction]) -> dict[str, float]:
 
 
 def find_results(folder: Path) -> Iterator[tuple[Path, Result]]:
-    """Yield every readable result below a folder, with its path; unreadable ones are left to ``verify`` to name."""
+    """Yield every readable result of one table's folder with its path; ``unreadable`` names the others."""
     for path in sorted(folder.glob("*/*/run.json")):
         try:
             yield path, Result.read(path)
         except DataError:
             continue
+
+
+def unreadable(folder: Path) -> list[str]:
+    """Return one line for every result of a table's folder that is half-written or of another format."""
+    lines = []
+    for path in sorted(folder.glob("*/*/run.json")):
+        try:
+            Result.read(path)
+        except DataError as error:
+            lines.append(str(error))
+    return lines

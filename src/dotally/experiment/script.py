@@ -5,25 +5,21 @@ import fnmatch
 import json
 import logging
 import os
-import shutil
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from dotally.errors import DotallyError
-from dotally.experiment import render
+from dotally.experiment import compare, flags, launch, probe, publish, render
 from dotally.experiment.execute import Job, Options, execute, fast_dev_run, plan
 from dotally.experiment.identity import resolved_spec
+from dotally.experiment.launch import Failure
 from dotally.experiment.report import CellReport, report, seeds_of
-from dotally.experiment.results import Result, find_results
+from dotally.experiment.results import Result, find_results, unreadable
 from dotally.experiment.spec import Run, Table, Trivial
-from dotally.experiment.terminal import show
+from dotally.experiment.terminal import notice, say, show, show_plan, summary
 from dotally.files import write_text
-
-CONSOLE = Console(stderr=True)
-PUBLISHED = ("run.json", "predictions.csv", "metrics.csv")
 
 
 def main(table: Table, *, seeds: Sequence[int] | None = None, arguments: Sequence[str] | None = None) -> int:
@@ -34,60 +30,51 @@ def main(table: Table, *, seeds: Sequence[int] | None = None, arguments: Sequenc
         seeds: Seeds that are run when none are asked for; those of the table by default.
         arguments: The command line, for tests.
     """
-    flags = _parser(table).parse_args(arguments)
+    asked = flags.parser(table).parse_args(arguments)
     _quiet()
-    options = Options(
-        data_root=flags.data_root,
-        runs=flags.runs,
-        workers=flags.workers,
-        accelerator=flags.accelerator,
-        devices=flags.devices,
-        progress=CONSOLE.is_terminal,
-    )
     try:
-        return _run(table, flags, options, tuple(flags.seeds or seeds or table.seeds))
+        options = flags.options(asked, progress=sys.stderr.isatty() and asked.jobs == 1)
+        return _dispatch(table, asked, options, tuple(seeds or table.seeds))
     except DotallyError as error:
-        CONSOLE.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        notice(f"error: {error}", style="red")
         return error.exit_code
     except KeyboardInterrupt:
-        CONSOLE.print("interrupted; the same command goes on from the last finished epoch")
+        notice("interrupted; the same command goes on from the last finished epoch")
         return 1
 
 
-def _parser(table: Table) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=f"{table.title} ({table.source})")
-    add = parser.add_argument
-    add("--only", nargs="+", metavar="PATTERN", help="cells whose row.column matches, such as 'csrnet*'")
-    add("--seeds", nargs="+", type=int, help=f"default of the full table: {' '.join(map(str, table.seeds))}")
-    add("--fast-dev-run", action="store_true", help="one batch of everything, nothing is kept")
-    add("--report", action="store_true", help="print the table from the results at hand, run nothing")
-    add("--show", metavar="CELL", help="print the resolved specification of a cell")
-    add("--publish", action="store_true", help="copy finished results beside the script, to be committed")
-    add("--data-root", help="where the data sets are; several, separated by ':'; default DOTALLY_DATA_ROOT")
-    add("--runs", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
-    add("--workers", type=int, default=0, help="processes that load pictures")
-    add("--accelerator", default="auto")
-    add("--devices", type=int, default=1)
-    return parser
+def _dispatch(table: Table, asked: argparse.Namespace, options: Options, usual: tuple[int, ...]) -> int:
+    if asked.source and not asked.report:
+        raise DotallyError("--from goes with --report: it tells where results are read from")
+    seeds = tuple(asked.seeds or (table.seeds if asked.report or asked.plan or asked.compare else usual))
+    cells = _selected(table, asked.only)
+    if asked.show:
+        say(json.dumps(resolved_spec(_selected_one(table, asked.show)), indent=2))
+        return 0
+    if asked.compare:
+        return _compare(table, asked.compare, seeds, options)
+    if asked.plan:
+        return _plan(table, cells, seeds, options)
+    if asked.fast_dev_run:
+        return _conclude(_fast_dev_run(cells, options), len(cells))
+    if asked.launch:
+        return _launch(table, asked, cells, seeds, options)
+    return _run(table, asked, cells, seeds, options)
 
 
-def _run(table: Table, flags: argparse.Namespace, options: Options, seeds: tuple[int, ...]) -> int:
-    cells = _selected(table, flags.only)
-    if flags.show:
-        print(json.dumps(resolved_spec(_selected(table, [flags.show])[0]), indent=2))
-        return 0
-    if flags.fast_dev_run:
-        for cell in cells:
-            fast_dev_run(cell, options)
-            CONSOLE.print(f"{cell.cell}: one batch of everything went through")
-        return 0
-    failures = [] if flags.report else _execute_all(table, cells, seeds, options)
-    finished = _report(table, options, table.seeds if flags.report else seeds)
-    if flags.publish:
-        _publish(table, finished, options)
-    for failure in failures:
-        CONSOLE.print(f"failed: {failure}", style="red", markup=False, highlight=False, soft_wrap=True)
-    return int(bool(failures))
+def _run(
+    table: Table, asked: argparse.Namespace, cells: Sequence[Run | Trivial], seeds: tuple[int, ...], options: Options
+) -> int:
+    failures = [] if asked.report else _execute_all(table, cells, seeds, options, asked.jobs)
+    attempted = sum(len(seeds_of(cell, seeds)) for cell in cells)
+    if _nothing_ran(failures, attempted):
+        return _conclude(failures, attempted)
+    finished = _report(table, options, seeds, asked.source)
+    chosen = [cell for cell in finished if cell.cell in cells]
+    if asked.publish:
+        _publish(table, chosen, options)
+    code = _check(chosen) if asked.check else 0
+    return max(code, _conclude(failures, attempted))
 
 
 def _selected(table: Table, patterns: Sequence[str] | None) -> list[Run | Trivial]:
@@ -99,73 +86,173 @@ def _selected(table: Table, patterns: Sequence[str] | None) -> list[Run | Trivia
     return chosen
 
 
-def _execute_all(table: Table, cells: Sequence[Run | Trivial], seeds: tuple[int, ...], options: Options) -> list[str]:
+def _selected_one(table: Table, name: str) -> Run | Trivial:
+    cells = _selected(table, [name])
+    if len(cells) > 1:
+        raise DotallyError(f"{name} is several cells: choose one of {', '.join(cell.cell for cell in cells)}")
+    return cells[0]
+
+
+def _execute_all(
+    table: Table, cells: Sequence[Run | Trivial], seeds: tuple[int, ...], options: Options, jobs: int
+) -> list[Failure]:
     """Run every cell that has no result; a failure is noted and the rest goes on."""
-    failures = []
-    for cell in cells:
-        for seed in seeds_of(cell, seeds):
-            try:
-                _execute_one(plan(table.id, cell, seed, options), options)
-            except DotallyError as error:
-                failures.append(f"{cell.cell} seed {seed}: {error}")
-            except Exception as error:  # a bug in one cell must not cost the others their night
-                failures.append(f"{cell.cell} seed {seed}: {type(error).__name__}: {error}")
-    return failures
+    failures, waiting = [], []
+    pairs = [(cell, seed) for cell in cells for seed in seeds_of(cell, seeds)]
+    for cell, seed in pairs:
+        folder = None
+        try:
+            job = plan(table.id, cell, seed, options)
+            folder = job.folder
+            if _is_done(job):
+                continue
+            if jobs > 1:
+                waiting += launch.tasks([cell], [seed], options, Path(sys.argv[0]))
+            else:
+                _execute_one(job, options)
+        except Exception as error:  # a bug in one cell must not cost the others their night
+            failures.append(Failure.of(f"{cell.cell} seed {seed}", error, folder))
+    return failures + launch.run_at_once(waiting, jobs, notice)
+
+
+def _is_done(job: Job) -> bool:
+    if job.folder.state() != "done":
+        return False
+    Result.read(job.folder.result)  # an unreadable one has to be heard of
+    return True
 
 
 def _execute_one(job: Job, options: Options) -> None:
-    if job.folder.state() == "done":
-        return
     with job.folder.claim() as mine:
         if not mine:
-            CONSOLE.print(f"{job.name}: another process is at it, left alone")
+            notice(f"{job.name}: another process is at it, left alone")
             return
         resumed = (job.folder.checkpoints / "last.ckpt").exists()
-        CONSOLE.print(f"{job.name}: {'resumed' if resumed else 'started'} in {job.folder.path}", highlight=False)
+        notice(f"{job.name}: {'resumed' if resumed else 'started'} in {job.folder.path}")
         result = execute(job, options)
-    figures = "  ".join(
-        f"{render.LABELS[name]} {render.number(result.metrics.get(name), name)}"
-        for name in ("mae", "rmse", "bias", "slope")
-    )
-    CONSOLE.print(f"{job.name}: {figures}  {result.facts['seconds']} s", highlight=False)
+    notice(f"{job.name}: {summary(result.metrics)}  {result.facts['seconds']} s")
 
 
-def _report(table: Table, options: Options, seeds: Sequence[int]) -> list[CellReport]:
+def _fast_dev_run(cells: Sequence[Run | Trivial], options: Options) -> list[Failure]:
+    failures = []
+    for cell in cells:
+        try:
+            fast_dev_run(cell, options)
+            notice(f"{cell.cell}: one batch of everything went through")
+        except Exception as error:  # the others are to be tried as well
+            failures.append(Failure.of(cell.cell, error, None))
+    return failures
+
+
+def _nothing_ran(failures: Sequence[Failure], attempted: int) -> bool:
+    """Tell whether everything failed for want of input: there is nothing to show then."""
+    return bool(failures) and len(failures) == attempted and all(failure.exit_code == 2 for failure in failures)
+
+
+def _conclude(failures: Sequence[Failure], attempted: int) -> int:
+    """Print what failed and return the exit code; where nothing ran, each reason is given once."""
+    if _nothing_ran(failures, attempted):
+        for error in dict.fromkeys(failure.error for failure in failures):
+            notice(f"error: {error}", style="red")
+        return 2
+    for failure in failures:
+        notice(f"failed: {failure.name}: {failure.error}", style="red")
+        for line in failure.log:
+            notice(f"    {line}", style="dim")
+    return int(bool(failures))
+
+
+def _report(table: Table, options: Options, seeds: Sequence[int], source: str | None) -> list[CellReport]:
     """Print the table and write it in every format."""
-    cells = report(table, _results(table, options), seeds)
+    if source:
+        from dotally.experiment.wandb_results import load
+
+        cells = report(table, load(source, table.id), seeds)
+    else:
+        published, local = _results(table, options)
+        cells = report(table, [*published, *local], seeds, committed=published)
     show(table, cells)
     folder = options.runs / table.id
     write_text(folder / "table.md", render.markdown(table, cells))
     write_text(folder / "table.tex", render.latex(table, cells))
     write_text(folder / "table.csv", render.long_csv(cells))
     write_text(folder / "table.json", render.records(table, cells))
-    CONSOLE.print(f"wrote {folder}/table.md .tex .csv .json", highlight=False)
+    notice(f"wrote {folder}/table.md .tex .csv .json")
     return cells
 
 
-def committed(table: Table) -> Path:
-    """Return the folder of a table's committed results."""
-    return Path(__file__).parents[3] / "experiments" / "results" / table.id
+def _results(table: Table, options: Options) -> tuple[list[Result], list[Result]]:
+    """Return committed results and local ones, the newest last; unreadable ones are named and left out."""
+    folders = (publish.committed(table.id), options.runs / table.id)
+    for line in [line for folder in folders for line in unreadable(folder)]:
+        notice(f"left out: {line}", style="yellow")
+    published = [result for _, result in find_results(folders[0])]
+    local = sorted(find_results(folders[1]), key=lambda found: found[0].stat().st_mtime)
+    return published, [result for _, result in local]
 
 
-def _results(table: Table, options: Options) -> list[Result]:
-    """Return committed results and then local ones, which replace them."""
-    folders = (committed(table), options.runs / table.id)
-    return [result for folder in folders for _, result in find_results(folder)]
+def _check(cells: Sequence[CellReport]) -> int:
+    failings = [line for cell in cells for line in cell.failings()]
+    for line in failings:
+        notice(f"check: {line}", style="red")
+    if not failings:
+        judged = [f for c in cells for f in [*c.figures.values(), *([c.committed] if c.committed else [])] if f.verdict]
+        notice(f"check: nothing is off, stale or missing among {len(judged)} verdicts", style="green")
+    return int(bool(failings))
+
+
+def _plan(table: Table, cells: Sequence[Run | Trivial], seeds: Sequence[int], options: Options) -> int:
+    published, local = _results(table, options)
+    results = [*published, *local]
+    outlooks = [probe.outlook(table, cell, seeds, results, options) for cell in cells]
+    costs = {}
+    for outlook in outlooks:
+        cell = outlook.cell
+        costs[cell.cell] = probe.measured(cell, results) or _probed(outlook, options)
+    show_plan(table, outlooks, costs)
+    return 0
+
+
+def _probed(outlook: probe.Outlook, options: Options) -> probe.Cost | str:
+    if outlook.trouble:
+        return "?"
+    notice(f"{outlook.cell.cell}: timing a few steps")
+    try:
+        return probe.probe(outlook.cell, options)
+    except Exception as error:  # a plan is printed whatever a cell does
+        return f"? ({type(error).__name__}: {error})"
+
+
+def _compare(table: Table, names: Sequence[str], seeds: Sequence[int], options: Options) -> int:
+    chosen = [_selected_one(table, name) for name in names]
+    published, local = _results(table, options)
+    cells = {cell.cell.cell: cell for cell in report(table, [*published, *local], seeds)}
+    folders = (publish.committed(table.id), options.runs / table.id)
+    first, second = (compare.predictions_of(cells[cell.cell], folders) for cell in chosen)
+    say(compare.compare_cells(first, second).render(chosen[0].cell, chosen[1].cell))
+    return 0
+
+
+def _launch(
+    table: Table, asked: argparse.Namespace, cells: Sequence[Run | Trivial], seeds: Sequence[int], options: Options
+) -> int:
+    work = launch.tasks(cells, seeds, options, Path(sys.argv[0]))
+    if asked.launch == "print":
+        for task in work:
+            say(task.line)
+        return 0
+    folder = options.runs / table.id / "submitit"
+    ids, failures = launch.submit(work, asked.launch, folder, options, jobs=asked.jobs)
+    notice(f"{len(ids)} jobs: {', '.join(ids)}; what they say is in {folder}")
+    return _conclude(failures, len(work))
 
 
 def _publish(table: Table, cells: Sequence[CellReport], options: Options) -> None:
-    """Copy the chosen runs' small files beside the script; checkpoints and pictures stay where they are."""
-    keys = {result.key for cell in cells for result in cell.results}
-    for path, result in find_results(options.runs / table.id):
-        if result.key not in keys:
-            continue
-        target = committed(table) / result.cell / f"seed{result.seed}"
-        for name in PUBLISHED:
-            if (path.parent / name).exists():
-                target.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path.parent / name, target / name)
-    CONSOLE.print(f"published to {os.path.relpath(committed(table))}", highlight=False)
+    results = publish.publish(table.id, cells, options.runs)
+    notice(f"published {len(results)} results to {os.path.relpath(publish.committed(table.id))}")
+    dirty = [f"{result.cell} seed {result.seed}" for result in results if result.environment.get("dirty")]
+    if dirty:
+        notice(f"from a tree with uncommitted changes: {', '.join(dirty)}", style="yellow")
 
 
 def _quiet() -> None:

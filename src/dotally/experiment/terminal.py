@@ -1,55 +1,157 @@
-"""A report on the terminal."""
+"""Reports and plans on the terminal: results on standard output, everything else on the error output."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as Grid
 
-from dotally.experiment.render import LABELS, number, ours
-from dotally.experiment.report import CellReport
-from dotally.experiment.spec import Literature, Table
+from dotally.experiment.probe import Cost, Outlook
+from dotally.experiment.render import label, number, ours, percent, printed, remarks, seeds, verdict, with_printed
+from dotally.experiment.report import CellReport, Figure
+from dotally.experiment.spec import Cell, Literature, Table
 
 STYLES = {"match": "green", "better": "cyan", "near": "yellow", "off": "red", "stale": "magenta"}
+STATES = {"done": "green", "running": "cyan", "failed": "red", "interrupted": "yellow", "stale": "magenta"}
+# what is piped or kept has no width of its own: nothing is folded
+WIDE = 200
+
+
+def notice(text: str, *, style: str | None = None) -> None:
+    """Print a line on the error output, whole and as it is."""
+    Console(stderr=True).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Print a line on standard output, whole and as it is."""
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def show(table: Table, cells: Sequence[CellReport]) -> None:
-    """Print the table on standard output, one grid per column of the report."""
-    console = Console()
-    console.print(f"\n[bold]{table.title}[/]  ({table.source})", highlight=False)
+    """Print a report, one grid per column of the table."""
+    console = _heading(table)
     for column in table.columns:
-        mine = [cell for cell in cells if cell.cell.column == column]
-        console.print(_grid(table, column, mine))
-    for cell in cells:
-        for remark in cell.remarks:
-            console.print(f"{cell.cell.cell}: {remark}", markup=False, highlight=False)
+        console.print(_grid(table, column, [cell for cell in cells if cell.cell.column == column]))
+    for line in remarks(cells):
+        say(line)
+
+
+def _heading(table: Table) -> Console:
+    console = Console()
+    console = console if console.is_terminal else Console(width=WIDE)
+    console.print(f"\n{table.title}  ({table.source})", style="bold", highlight=False, markup=False)
+    return console
 
 
 def _grid(table: Table, column: str, cells: Sequence[CellReport]) -> Grid:
-    printed = [name for name in table.metrics if any(cell.figures[name].paper for cell in cells)]
+    compared = with_printed(table, cells)
     grid = Grid(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     grid.add_column(column, no_wrap=True)
     for name in table.metrics:
-        if name in printed:
+        if name in compared:
             grid.add_column("printed", justify="right", style="dim")
-        grid.add_column(LABELS[name], justify="right", no_wrap=True)
-        if name in printed:
-            grid.add_column("", no_wrap=True)
+        grid.add_column(label(name), justify="right")
+        if name in compared:
+            grid.add_column("")
+    grid.add_column("seeds", justify="right")
     for cell in cells:
         style = "dim" if isinstance(cell.cell, Literature) else None
-        grid.add_row(*_fields(cell, table.metrics, printed), style=style)
+        grid.add_row(cell.cell.row, *_fields(cell, table.metrics, compared), seeds(cell), style=style)
     return grid
 
 
-def _fields(cell: CellReport, metrics: Sequence[str], printed: Sequence[str]) -> list[str]:
-    fields = [cell.cell.row]
+def _fields(cell: CellReport, metrics: Sequence[str], compared: Sequence[str]) -> list[str]:
+    fields = []
     for name in metrics:
         figure = cell.figures[name]
-        if name in printed:
-            fields.append(number(figure.paper.value if figure.paper else None, name))
-        fields.append(ours(figure))
-        if name in printed:
-            delta = f" {figure.delta:+.1%}" if figure.delta is not None else ""
-            style = STYLES.get(figure.verdict, "dim")
-            fields.append(f"[{style}]{figure.verdict}[/]{delta}" if figure.verdict else "")
+        if name in compared:
+            fields += [printed(figure), ours(figure), _judged(figure)]
+        else:
+            fields.append(ours(figure))
     return fields
+
+
+def _judged(figure: Figure) -> str:
+    if not figure.verdict:
+        return ""
+    style = "dim" if figure.single else STYLES.get(figure.verdict, "dim")
+    return f"[{style}]{verdict(figure)}[/] {percent(figure.delta)}"
+
+
+def show_plan(table: Table, outlooks: Sequence[Outlook], costs: Mapping[str, Cost | str]) -> None:
+    """Print what is done, what is left, and what that will cost.
+
+    Args:
+        table: The table.
+        outlooks: One per cell.
+        costs: By name of the cell: what a seed costs, or why nobody knows.
+    """
+    console = _heading(table)
+    grid = Grid(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    metric = table.metrics[0]
+    for name in ("cell", "state", f"{label(metric)} printed", "source", "seeds", "a seed takes"):
+        grid.add_column(name, no_wrap=name == "cell", justify="right" if name == "seeds" else "left")
+    for outlook in outlooks:
+        done = f"{len(outlook.states) - outlook.open}/{len(outlook.states)}"
+        cost = costs[outlook.cell.cell]
+        price = cost if isinstance(cost, str) else about(cost)
+        paper, source = _source(outlook.cell, metric)
+        grid.add_row(outlook.cell.cell, _state(outlook), paper, escape(source), done, escape(price))
+    console.print(grid)
+    for line in dict.fromkeys(_reasons(outlooks)):
+        say(line)
+    say(_total(outlooks, costs))
+
+
+def _source(cell: Cell, metric: str) -> tuple[str, str]:
+    value = cell.paper.get(metric)
+    if value is None:
+        return "-", ""
+    certainty = "" if value.certainty == "printed" else f" ({value.certainty})"
+    return printed(Figure(metric=metric, paper=value, values=())), value.source + certainty
+
+
+def _state(outlook: Outlook) -> str:
+    states = list(dict.fromkeys(state for state, _ in outlook.states))
+    return ", ".join(f"[{STATES[state]}]{state}[/]" if state in STATES else state for state in states)
+
+
+def _reasons(outlooks: Sequence[Outlook]) -> list[str]:
+    told = [
+        f"{outlook.cell.cell}: {state}: {reason}" for outlook in outlooks for state, reason in outlook.states if reason
+    ]
+    return [*told, *(f"cannot run here: {outlook.trouble}" for outlook in outlooks if outlook.trouble)]
+
+
+def _total(outlooks: Sequence[Outlook], costs: Mapping[str, Cost | str]) -> str:
+    left, unknown = 0.0, 0
+    for outlook in outlooks:
+        cost = costs[outlook.cell.cell]
+        if isinstance(cost, Cost):
+            left += outlook.open * cost.seconds
+        else:
+            unknown += outlook.open
+    rest = f", and {unknown} seeds nobody can tell about here" if unknown else ""
+    return f"left to do: about {duration(left)} one after the other{rest}"
+
+
+def about(cost: Cost) -> str:
+    """Say what a seed costs and how sure that is."""
+    if cost.basis == "probe":
+        return f"about {duration(cost.seconds)} (±30 %)"
+    return f"{duration(cost.seconds)}, {cost.basis}"
+
+
+def duration(seconds: float) -> str:
+    """Format a duration with two digits: seconds, minutes, hours or days."""
+    for unit, size, enough in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48)):
+        if seconds < enough * size:
+            value = seconds / size
+            return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+    return f"{seconds / 86400:.1f} days"
+
+
+def summary(metrics: Mapping[str, float]) -> str:
+    """Format the figures of one run in a line."""
+    return "  ".join(f"{label(name)} {number(metrics.get(name), name)}" for name in ("mae", "rmse", "bias", "slope"))

@@ -1,0 +1,28 @@
+"""What is measured: a case is one operator on one shape, with its peers in the same run."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One operator on one shape.
+
+    Attributes:
+        name: A slug.
+        about: One line for the table.
+        ours: Name of our implementation among ``implementations``.
+        implementations: Name -> what to time; all get the same inputs, bound already.
+        gate: Raises AssertionError unless every implementation computes the same; no time is taken before it passes.
+        repeats: How often each implementation runs; slow peers run once.
+        facts: Sizes and whatever else explains the row.
+    """
+
+    name: str
+    about: str
+    ours: str
+    implementations: Mapping[str, Callable[[], Any]]
+    gate: Callable[[], None]
+    repeats: Mapping[str, int]
+    facts: Mapping[str, Any]

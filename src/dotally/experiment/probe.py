@@ -1,0 +1,194 @@
+"""What a plan says of a cell before it is run: how far each seed has come, and what the rest will cost."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning import Callback
+from typing_extensions import override
+
+from dotally.baselines import picture_statistics
+from dotally.data.crowd import CrowdDataModule
+from dotally.errors import DotallyError
+from dotally.experiment.execute import Job, Options, data_module, plan
+from dotally.experiment.identity import differences, resolved_spec
+from dotally.experiment.report import is_stale, seeds_of
+from dotally.experiment.results import Result
+from dotally.experiment.spec import Run, Table, Trivial
+
+State = Literal["planned", "running", "done", "failed", "interrupted", "stale", "spec changed", "data changed"]
+
+WARM_UP, STEPS, PICTURES = 3, 10, 5
+# seconds after which a slow network's probe makes do with what it has timed
+PATIENCE = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What one seed of a cell costs.
+
+    Attributes:
+        seconds: Of one seed.
+        basis: Where the number comes from: "probe", or "measured on ...".
+    """
+
+    seconds: float
+    basis: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """One cell before it is run.
+
+    Attributes:
+        cell: Its specification.
+        states: Of every seed, each with its reason, which may be empty.
+        trouble: Why it cannot be run here, or empty.
+    """
+
+    cell: Run | Trivial
+    states: tuple[tuple[State, str], ...]
+    trouble: str = ""
+
+    @property
+    def open(self) -> int:
+        """How many seeds have no result."""
+        return sum(state not in ("done", "stale") for state, _ in self.states)
+
+
+def outlook(
+    table: Table, cell: Run | Trivial, seeds: Sequence[int], results: Sequence[Result], options: Options
+) -> Outlook:
+    """Say how far each seed of a cell has come; without its data, as far as its results tell."""
+    ours = [result for result in results if result.table == table.id and result.cell == cell.cell]
+    states: list[tuple[State, str]] = []
+    trouble = ""
+    for seed in seeds_of(cell, seeds):
+        job = None
+        try:
+            job = plan(table.id, cell, seed, options)
+        except DotallyError as error:
+            trouble = str(error)
+        states.append(_state(cell, [result for result in ours if result.seed == seed], job))
+    return Outlook(cell=cell, states=tuple(states), trouble=trouble)
+
+
+def _state(cell: Run | Trivial, results: Sequence[Result], job: Job | None) -> tuple[State, str]:
+    spec = resolved_spec(cell)
+    same = [result for result in results if result.spec == spec]
+    done = [result for result in same if job is None or result.key == job.key]
+    if done:
+        return ("stale", "the code that decides it has changed since") if is_stale(cell, done[-1:]) else ("done", "")
+    state = job.folder.state() if job else "planned"
+    if job and state == "done":  # but no readable result
+        return "failed", f"{job.folder.result} cannot be read: delete it and run again"
+    if job and state != "planned":
+        return state, job.folder.reason()
+    if same:
+        return "data changed", "its result was made with other data"
+    if results:
+        return "spec changed", "; ".join(differences(results[-1].spec, spec))
+    return "planned", ""
+
+
+def measured(cell: Run | Trivial, results: Sequence[Result]) -> Cost | None:
+    """Return what finished runs of a cell's specification took on average; None without any."""
+    spec = resolved_spec(cell)
+    same = [result for result in results if result.spec == spec and "seconds" in result.facts]
+    if not same:
+        return None
+    environment = same[-1].environment
+    commit = str(environment.get("commit") or "")[:7]
+    seconds = sum(float(result.facts["seconds"]) for result in same) / len(same)
+    return Cost(seconds=seconds, basis=f"measured on {environment.get('device', '?')}{commit and f' at {commit}'}")
+
+
+def probe(cell: Run | Trivial, options: Options) -> Cost:
+    """Time a few steps and pictures of a cell on this machine; leaves nothing behind and reads no test picture.
+
+    Three steps warm up, ten are timed, then five validation pictures; the rest is multiplication. Weights are neither
+    needed nor fetched, since they do not change the time.
+
+    Raises:
+        DotallyError: If the data are missing.
+    """
+    data = data_module(cell, 0, options)
+    data.prepare_data()
+    data.setup("fit")
+    tested = len(data.dataset("test"))
+    if isinstance(cell, Trivial):
+        seconds = _picture_seconds(data) * (len(data.dataset("train")) + tested)
+        return Cost(seconds=seconds, basis="probe")
+    step, picture = _network_seconds(cell, data, options)
+    steps = len(data.train_dataloader()) * cell.max_epochs / options.devices
+    pictures = len(data.val_set) * cell.max_epochs / options.devices + tested
+    return Cost(seconds=step * steps + picture * pictures, basis="probe")
+
+
+def _picture_seconds(data: CrowdDataModule) -> float:
+    watch = _Stopwatch(1, PICTURES - 1)
+    for index in range(min(PICTURES, len(data.val_set))):
+        picture_statistics(data.val_set.load(index).image)
+        watch.end()
+    return watch.seconds
+
+
+def _network_seconds(run: Run, data: CrowdDataModule, options: Options) -> tuple[float, float]:
+    """Return the seconds of a training step and of a validation picture."""
+    task = run.task()
+    if "imagenet" in task.hparams:
+        task.hparams["imagenet"] = None
+    steps, pictures = _Stopwatch(WARM_UP, STEPS), _Stopwatch(1, PICTURES - 1)
+    if run.max_epochs:
+        arguments = {"max_epochs": run.max_epochs, "limit_val_batches": 0, "callbacks": [steps]}
+        _trainer(run, options, **arguments).fit(task, data)
+    batches = math.ceil(PICTURES / data.eval_batch_size)
+    _trainer(run, options, limit_val_batches=batches, callbacks=[pictures]).validate(task, data, verbose=False)
+    return steps.seconds, pictures.seconds / data.eval_batch_size
+
+
+def _trainer(run: Run, options: Options, **arguments: Any) -> pl.Trainer:
+    quiet = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+    }
+    machine = {"accelerator": options.accelerator, "devices": 1, "num_sanity_val_steps": 0}
+    return pl.Trainer(**{**run.trainer, **quiet, **machine, **arguments})
+
+
+class _Stopwatch(Callback):
+    """Time batches from the end of one to the end of the next, loading included, and stop a training after enough."""
+
+    def __init__(self, warm_up: int, timed: int, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.warm_up, self.enough, self.clock = warm_up, warm_up + timed, clock
+        self.ends: list[float] = [clock()]
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of a batch; where few were timed, the warm-up counts."""
+        if len(self.ends) < 2:
+            return 0.0
+        first = min(self.warm_up, len(self.ends) - 2)
+        return (self.ends[-1] - self.ends[first]) / (len(self.ends) - 1 - first)
+
+    @override
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.end()
+        slow = len(self.ends) > 2 and self.ends[-1] - self.ends[0] > PATIENCE
+        trainer.should_stop = slow or len(self.ends) > self.enough
+
+    @override
+    def on_validation_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Note the end of a batch, once the device has got there."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.ends.append(self.clock())

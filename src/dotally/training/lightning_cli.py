@@ -1,0 +1,137 @@
+"""Lightning's command line, wired to our task and data modules: it parses and builds, and runs nothing."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from typing_extensions import override
+
+from dotally import data
+from dotally.data.crowd import CrowdDataModule
+from dotally.errors import DotallyError
+from dotally.files import write_text
+from dotally.tasks import CountingTask
+from dotally.training.flags import Subcommand
+
+EPOCHS = 20  # where neither epochs nor steps nor minutes are asked for
+# no inference mode, because metrics that were reset in one cannot be updated in the training that follows
+_DEFAULTS = {"logger": False, "num_sanity_val_steps": 0, "devices": 1, "inference_mode": False}
+# lines of jsonargparse's messages that say nothing to whoever typed the command
+_NOISE = ("Does not validate", "Subtypes:", "Errors:", "Given value", "- Expected a <class 'NoneType'>")
+
+
+class SaveConfig(SaveConfigCallback):
+    """Write every setting to a file when the training starts.
+
+    Args:
+        parser: Lightning's.
+        config: The settings.
+        path: The YAML file.
+    """
+
+    def __init__(self, parser: LightningArgumentParser, config: Any, path: Path) -> None:
+        super().__init__(parser, config, save_to_log_dir=False)
+        self.path = path
+
+    @override
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        write_text(self.path, self.parser.dump(self.config, skip_none=False))
+
+
+class CountingCLI(LightningCLI):
+    """Parse settings and build the task, the data and the trainer.
+
+    The stride of the data is linked to that of the network. ``save_hyperparameters`` sees what the constructors get,
+    so checkpoints are those of every other training of ours.
+
+    Args:
+        subcommand: "fit", "validate" or "test"; measuring happens on one device, which counts no picture twice.
+        arguments: What remains of the command line after our own flags.
+        save_config: Where to write the settings, if anywhere.
+        trainer: Arguments of the Trainer that the settings do not decide.
+
+    Raises:
+        DotallyError: A setting is unknown, missing or out of range.
+        SystemExit: After ``--help`` and ``--print_config``.
+    """
+
+    def __init__(
+        self, subcommand: Subcommand, arguments: list[str], *, save_config: Path | None = None, **trainer: Any
+    ) -> None:
+        for name in data.__all__:  # a data set is known by its bare name once it is imported
+            getattr(data, name)
+        self.forced: dict[str, Any] = trainer
+        if subcommand != "fit":
+            self.forced |= {"devices": 1, "num_nodes": 1, "strategy": "auto"}
+        super().__init__(
+            CountingTask,
+            CrowdDataModule,
+            subclass_mode_data=True,
+            save_config_callback=SaveConfig if save_config else None,
+            save_config_kwargs={"path": save_config},
+            seed_everything_default=0,
+            trainer_defaults=_DEFAULTS,
+            parser_kwargs={"prog": f"dotally {subcommand}", "exit_on_error": False},
+            args=arguments,
+            run=False,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    @override
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.link_arguments("model.stride", "data.init_args.stride", apply_on="instantiate")
+
+    @override
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        # without Lightning's warning that sys.argv is not empty: the arguments are its
+        try:
+            self.config = parser.parse_args(args)
+        except argparse.ArgumentError as error:
+            raise DotallyError(_one_line(str(error))) from error
+
+    @override
+    def instantiate_classes(self) -> None:
+        try:
+            super().instantiate_classes()
+        except (ValueError, TypeError, ModuleNotFoundError, MisconfigurationException) as error:
+            raise DotallyError(" ".join(str(error).split())) from error
+
+    @override
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        chosen = self.config_init["trainer"]
+        ours = self.forced.pop("callbacks", [])
+        # a fast_dev_run leaves nothing behind
+        callbacks = [*(chosen["callbacks"] or []), *([] if chosen["fast_dev_run"] else ours)]
+        limits = (chosen["max_epochs"], chosen["max_time"], self.forced.get("max_time"))
+        if chosen["max_steps"] == -1 and limits == (None, None, None):
+            self.forced["max_epochs"] = EPOCHS
+        _check_schedule(self.model, chosen, self.forced.get("max_epochs"))
+        return super().instantiate_trainer(**self.forced, callbacks=callbacks, **kwargs)
+
+
+def _check_schedule(task: CountingTask, chosen: Any, max_epochs: int | None) -> None:
+    endless = chosen["max_steps"] == -1 and (max_epochs or chosen["max_epochs"]) in (None, -1)
+    if endless and task.hparams["schedule"] is not None:
+        raise DotallyError(
+            f"the schedule {task.hparams['schedule']} needs to know where training ends: set --trainer.max_epochs "
+            "beside the time box, or --model.schedule null"
+        )
+
+
+def _one_line(message: str) -> str:
+    names = ", ".join(name for name in data.__all__ if _is_data_set(name))
+    if message.endswith("required: data"):
+        return f"name the data, --data NAME or a file by --config; data sets are: {names}"
+    if "Expected a dot import path string" in message:
+        return f"{message.splitlines()[0]} no data set of that name; data sets are: {names}"
+    lines = (line.strip() for line in message.splitlines())
+    return " ".join(line.removeprefix("- ") for line in lines if line and not line.startswith(_NOISE))
+
+
+def _is_data_set(name: str) -> bool:
+    kind = getattr(data, name)
+    return isinstance(kind, type) and issubclass(kind, CrowdDataModule) and kind is not CrowdDataModule
