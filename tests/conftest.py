@@ -14,7 +14,30 @@ for name in [name for name in os.environ if name.startswith("SLURM_")]:
     del os.environ[name]
 
 
-from pathlib import Path  # noqa: E402  (the environment has to be set before anything imports Triton)
+import runpy  # noqa: E402  (the environment has to be set before anything imports Triton)
+from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+# loaded by path, because in importlib mode test modules cannot import each other
+FABRICATED = runpy.run_path(str(Path(__file__).with_name("fabricated.py")))
+
+
+@pytest.fixture(scope="session")
+def shanghaitech_tree() -> Callable[..., Path]:
+    """``shanghaitech_tree(folder, release="part_A"|"final", parts=..., train=4, test=3, size=(96, 128))``."""
+    return FABRICATED["shanghaitech_tree"]
+
+
+@pytest.fixture(scope="session")
+def write_points() -> Callable[..., None]:
+    """``write_points(path, points)``: one ShanghaiTech mat file."""
+    return FABRICATED["write_points"]
+
+
+@pytest.fixture(scope="session")
+def write_mcnn_h5() -> Callable[..., None]:
+    """``write_mcnn_h5(path, model)``: published MCNN weights."""
+    return FABRICATED["write_mcnn_h5"]
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "tasks": {"ops", "nn", "models", "stnet", "metrics", "losses", "data"},
     "predict": {"ops", "models", "data", "tasks", "metrics"},
     "callbacks": {"ops", "data", "metrics", "tasks"},
+    "training": {"ops", "models", "data", "metrics", "tasks", "callbacks", "predict", "experiment"},
     "experiment": {
         "ops",
         "models",

@@ -1,20 +1,33 @@
 """The ``dotally`` command. It only reads arguments and hands them on; imports are late, so that --help is quick."""
 
 import argparse
+import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from dotally.errors import DotallyError
-from dotally.predict import command as predict_command
 from dotally.version import __version__
+
+# commands that read their own arguments, each in a module with ``add_arguments`` and ``run``
+OWN = {
+    "predict": ("dotally.predict.command", "count people in pictures and folders of pictures"),
+    "verify": ("dotally.experiment.verify", "recompute every published table from committed results"),
+    "wandb-push": ("dotally.experiment.push", "mirror finished runs to Weights & Biases"),
+}
+LIGHTNING = {
+    "fit": "train on one's own data: Lightning's command line over our tasks and data sets",
+    "validate": "measure a checkpoint on the validation split",
+    "test": "measure a checkpoint on the test split",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0 done, 1 something failed and is listed, 2 wrong use."""
-    flags = _parser().parse_args(arguments)
+    command = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return int(flags.run(flags))
+        return _chosen(command)()
     except DotallyError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -26,6 +39,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
+def _chosen(command: list[str]) -> Callable[[], int]:
+    """Return what a command line asks for, with its arguments read."""
+    name, rest = (command[0], command[1:]) if command else ("", [])
+    if name in LIGHTNING:
+        return partial(importlib.import_module("dotally.training.command").run, name, rest)
+    if name in OWN:
+        module = importlib.import_module(OWN[name][0])
+        parser = argparse.ArgumentParser(prog=f"dotally {name}", description=OWN[name][1])
+        module.add_arguments(parser)
+        return partial(module.run, parser.parse_args(rest))
+    flags = _parser().parse_args(command)
+    return partial(flags.run, flags)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dotally", description="Dots in, tallies out: count crowds by density maps.")
     parser.add_argument("--version", action="version", version=f"dotally {__version__}")
@@ -34,9 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     _data_root(doctor)
     doctor.set_defaults(run=_doctor)
     _data(commands.add_parser("data", help="list, add, verify or convert data sets"))
-    predict = commands.add_parser("predict", help="count people in pictures and folders of pictures")
-    predict_command.add_arguments(predict)
-    predict.set_defaults(run=predict_command.run)
+    for name, about in (LIGHTNING | {name: about for name, (_, about) in OWN.items()}).items():
+        commands.add_parser(name, help=about)
     return parser
 
 

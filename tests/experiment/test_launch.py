@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,6 +68,19 @@ def test_threads_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_at_once([Task(name="a", command=(sys.executable, "-c", program))], 2, lambda _: None) == []
 
 
+def test_an_interruption_reaches_what_is_running() -> None:
+    """The child would sleep for a minute and notes the signal; the parent waits for that."""
+
+    def interrupt(_: str) -> None:
+        time.sleep(1)
+        raise KeyboardInterrupt
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_at_once([Task(name="a", command=(sys.executable, "-c", "import time; time.sleep(60)"))], 1, interrupt)
+    assert time.monotonic() - start < 30
+
+
 def test_a_crash_leaves_its_last_words() -> None:
     (failure,) = run_at_once([saying("a", "one\ntwo\nthree\nSegmentation fault", 139)], 1, lambda _: None)
     assert failure.error == "ended with 139"
@@ -117,12 +131,12 @@ def figures(runs: Path) -> dict[str, object]:
 
 def test_jobs_give_what_one_after_the_other_gives(tmp_path: Path, crowd_folder: Path) -> None:
     path = script(tmp_path, crowd_folder)
-    together = run_script(path, tmp_path / "together", "--jobs", "2")
+    together = run_script(path, tmp_path / "together", "--jobs", "2", "--seeds", "0")
     assert together.returncode == 1
-    assert "failed: broken.crowd seed 1: the loss became" in together.stderr
+    assert "failed: broken.crowd seed 0: the loss became" in together.stderr
     assert "net" in together.stdout
-    assert run_script(path, tmp_path / "alone", "--only", "net").returncode == 0
-    assert len(figures(tmp_path / "together")) == 2
+    assert run_script(path, tmp_path / "alone", "--only", "net", "--seeds", "0").returncode == 0
+    assert len(figures(tmp_path / "together")) == 1
     assert figures(tmp_path / "together") == figures(tmp_path / "alone")
 
 
@@ -144,9 +158,9 @@ def test_on_a_cluster_lightning_hears_nothing_of_slurm(monkeypatch: pytest.Monke
 
 @pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed")
 def test_submitit_runs_tasks_on_this_machine(options: Options, tmp_path: Path) -> None:
-    work = [saying("a", "fine", 0), saying("b", "it broke", 1), saying("c", "fine", 0)]
+    work = [saying("a", "fine", 0), saying("b", "it broke", 1)]
     ids, failures = launch.submit(work, "local", tmp_path / "submitit", replace(options, accelerator="cpu"), jobs=2)
-    assert len(ids) == 3
+    assert len(ids) == 2
     assert [failure.name for failure in failures] == ["b"]
     assert Task(name="a", command=("true",)).checkpoint().function.command == ("true",)
 

@@ -96,9 +96,7 @@ def test_without_any_data_there_is_one_clear_line_and_no_table(
     assert said.err == "error: no ShanghaiTech below nowhere: see `dotally data list`\n"
 
 
-def test_the_plan_is_printed_without_data_too(
-    run: Script, table: Table, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_plan_is_printed_without_data_too(run: Script, table: Table, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--plan", table=without_data(table)) == 0
     said = capsys.readouterr().out
     assert "cannot run here: no ShanghaiTech below nowhere" in said

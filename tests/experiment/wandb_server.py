@@ -7,8 +7,17 @@ import gzip
 import json
 import re
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+import pytest
+import wandb
+
+from dotally.callbacks import Prediction
+from dotally.callbacks.curve import render
+from dotally.experiment.results import Result, recompute, write_predictions
 
 ENTITY = "me"
 PROJECT = {"id": "UHJvamVjdDox", "internalId": "1", "name": "dotally", "entity": {"id": "RW50aXR5OjE=", "name": ENTITY}}
@@ -42,7 +51,9 @@ class WandbServer(ThreadingHTTPServer):
             return getattr(self, f"on_{operation}")(variables)
 
     def on_Viewer(self, variables: dict[str, Any]) -> Any:  # noqa: N802
-        return {"viewer": {"id": "VXNlcjox", "entity": ENTITY, "username": ENTITY, "flags": "{}", "teams": {"edges": []}}}
+        return {
+            "viewer": {"id": "VXNlcjox", "entity": ENTITY, "username": ENTITY, "flags": "{}", "teams": {"edges": []}}
+        }
 
     on_GetDefaultEntity = on_Viewer  # noqa: N815
 
@@ -86,7 +97,13 @@ class WandbServer(ThreadingHTTPServer):
         given = self.artifacts[int(variables["id"].removeprefix("artifact")) - 1]
         sequence = {"__typename": "ArtifactSequence", "name": given["artifactCollectionName"], "project": PROJECT}
         fixed = {"__typename": "Artifact", "ttlDurationSeconds": -1, "ttlIsInherited": True, "tags": [], "fileCount": 1}
-        dates = {"createdAt": "2026-01-01T00:00:00Z", "updatedAt": None, "versionIndex": 0, "size": 1, "commitHash": "0"}
+        dates = {
+            "createdAt": "2026-01-01T00:00:00Z",
+            "updatedAt": None,
+            "versionIndex": 0,
+            "size": 1,
+            "commitHash": "0",
+        }
         named = {"artifactType": {"name": given["artifactTypeName"]}, "artifactSequence": sequence, "aliases": []}
         taken = {name: given.get(name) for name in ("description", "metadata", "digest", "historyStep")}
         return {"artifact": {**fixed, **dates, **named, **taken, "id": variables["id"], "state": "COMMITTED"}}
@@ -123,8 +140,16 @@ class WandbServer(ThreadingHTTPServer):
     def node(self, run: dict[str, Any], *, full: bool) -> dict[str, Any]:
         """Return a run as the public API gets it; the heavy fields are JSON text, and come only when asked for."""
         light = {name: run.get(name) for name in ("id", "name", "displayName", "state", "tags", "jobType")}
-        light |= {"group": run.get("groupName"), "createdAt": f"2026-01-01T00:00:{run['created']:02}Z", "projectId": "1"}
-        light |= {"heartbeatAt": "2026-01-02T00:00:00Z", "sweepName": None, "user": {"name": ENTITY, "username": ENTITY}}
+        light |= {
+            "group": run.get("groupName"),
+            "createdAt": f"2026-01-01T00:00:{run['created']:02}Z",
+            "projectId": "1",
+        }
+        light |= {
+            "heartbeatAt": "2026-01-02T00:00:00Z",
+            "sweepName": None,
+            "user": {"name": ENTITY, "username": ENTITY},
+        }
         heavy = {"config": run["config"], "summaryMetrics": run["summary"], "systemMetrics": "{}"}
         return {**light, **(heavy if full else {})}
 
@@ -187,3 +212,42 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *arguments: Any) -> None:
         """Nothing on the terminal."""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[WandbServer]:
+    """Run the stand-in and point the client at it, with a key, online."""
+    wandb.teardown()  # the client remembers its server and its key
+    made = WandbServer()
+    monkeypatch.delenv("WANDB_MODE")
+    for name, value in {"WANDB_BASE_URL": made.url, "WANDB_API_KEY": "0" * 40, "HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    yield made
+    wandb.teardown()
+    made.shutdown()
+
+
+def fabricate(folder: Path, *, row: str = "net", seed: int = 0, spec: dict[str, Any] | None = None) -> Result:
+    """Write the files of a finished run that never was, laid out as committed results are, and return its result."""
+    predictions = [Prediction(f"IMG_{n}.jpg", n, float(n + (seed + 1) * n % 5)) for n in range(4)]
+    arguments = {"model": "csrnet", "model_kwargs": {"width": 0.125}, "lr": 1e-3}
+    made = {"task": {"class": "dotally.tasks.CountingTask", "arguments": arguments}, "max_epochs": 2, "protocol": "val"}
+    data = {"class": "dotally.data.synthetic_crowd.SyntheticCrowd", "arguments": {"crop": 64, "scale": [1.0, 1.0]}}
+    result = Result(
+        table="tiny",
+        row=row,
+        column="crowd",
+        seed=seed,
+        key=f"{seed}{abs(hash((row, str(spec)))):063x}",
+        spec=spec or {"data": data, **made},
+        data="d" * 64,
+        code="c" * 64,
+        metrics={**recompute(predictions), "game0": 3.0},
+        facts={"pictures": 4, "parameters": 7, "best_epoch": 1, "best": {"val/mae": 2.0}, "seconds": 1.0},
+        environment={"packages": {"torch": "2.13.0"}, "commit": "a" * 40, "dirty": False, "device": "cpu"},
+    )
+    rows = [{"epoch": e, "step": 2 * e + 2, "lr/0": 1e-3, "train/loss": 3.0 - e, "val/mae": 3.0 - e} for e in range(2)]
+    result.write(folder / "run.json")
+    write_predictions(folder / "predictions.csv", predictions)
+    (folder / "metrics.csv").write_text(render(rows))
+    return result

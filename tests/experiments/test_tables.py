@@ -1,10 +1,10 @@
 """Every table script is executed: one batch of every run on fabricated data, so that no experiment can rot."""
 
 import runpy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import pytest
 
 from dotally.errors import DotallyError
@@ -15,9 +15,6 @@ from dotally.models import build_model
 from dotally.tasks import counting
 
 SCRIPTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.py"))
-TREE = runpy.run_path(str(Path(__file__).parents[1] / "data" / "shanghaitech_tree.py"))["shanghaitech_tree"]
-# our names of MCNN's layers -> those of the published files
-PUBLISHED_LAYERS = {"0": "0", "3": "2", "6": "4", "8": "5"}
 
 
 def table_of(script: Path) -> Table:
@@ -31,22 +28,18 @@ CELLS = [(name, cell.cell) for name, table in TABLES.items() for cell in table.r
 
 
 @pytest.fixture(scope="session")
-def fabricated_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fabricated_root(
+    tmp_path_factory: pytest.TempPathFactory,
+    shanghaitech_tree: Callable[..., Path],
+    write_mcnn_h5: Callable[..., None],
+) -> Path:
     """A data root with a tiny ShanghaiTech and weights files of the published form."""
     root = tmp_path_factory.mktemp("root")
-    TREE(root / "shanghaitech", train=10)
+    shanghaitech_tree(root / "shanghaitech", train=10)
     (root / "weights_mcnn").mkdir()
     for name in ("mcnn_shtechA_660.h5", "mcnn_shtechB_110.h5"):
-        write_mcnn_h5(root / "weights_mcnn" / name)
+        write_mcnn_h5(root / "weights_mcnn" / name, build_model("mcnn"))
     return root
-
-
-def write_mcnn_h5(path: Path) -> None:
-    """Write freshly drawn weights in the layout of the published files."""
-    with h5py.File(path, "w") as file:
-        for name, value in build_model("mcnn").state_dict().items():
-            column, layer, kind = name.split(".")
-            file[f"DME.{column}.{PUBLISHED_LAYERS[layer]}.conv.{kind}"] = value.numpy()
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)

@@ -1,4 +1,5 @@
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -25,15 +26,6 @@ def official_csrnet(state: dict[str, torch.Tensor], best: object) -> dict[str, o
     return {"epoch": 5, "arch": "part_A.json", "state_dict": state, "best_prec1": best, "optimizer": optimizer}
 
 
-def write_mcnn_h5(path: Path, model: MCNN) -> None:
-    """The layout of crowdcount-mcnn's files: one array a parameter, dots in its name."""
-    published = {"0": "0", "3": "2", "6": "4", "8": "5"}
-    with h5py.File(path, "w") as file:
-        for name, value in model.state_dict().items():
-            column, layer, kind = name.split(".")
-            file[f"DME.{column}.{published[layer]}.conv.{kind}"] = value.numpy()
-
-
 @pytest.mark.parametrize("best", [torch.tensor(66.4), np.float64(66.4), np.float32(66.4), 66.4])
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("zipped", [True, False])
@@ -51,7 +43,7 @@ def test_an_official_csrnet_checkpoint_is_read(tmp_path: Path, best: object, pre
     assert_same(target, source)
 
 
-def test_an_mcnn_h5_is_read_whatever_its_name(tmp_path: Path) -> None:
+def test_an_mcnn_h5_is_read_whatever_its_name(tmp_path: Path, write_mcnn_h5: Callable[..., None]) -> None:
     source, target, path = MCNN(width=0.25), MCNN(width=0.25), tmp_path / "weights.bin"
     write_mcnn_h5(path, source)
     raw = read_weights(path)

@@ -1,8 +1,8 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import pytest
 import torch
 from torch import nn
@@ -28,15 +28,6 @@ def lightning(task: CountingTask, **changes: Any) -> dict[str, Any]:
         "optimizer_states": [{"state": {0: {"momentum_buffer": torch.zeros(100_000)}}}],
     }
     return {**content, **changes}
-
-
-def write_mcnn_h5(path: Path, model: nn.Module) -> None:
-    """The layout of crowdcount-mcnn's files: one array a parameter, dots in its name."""
-    published = {"0": "0", "3": "2", "6": "4", "8": "5"}
-    with h5py.File(path, "w") as file:
-        for name, value in model.state_dict().items():
-            column, layer, kind = name.split(".")
-            file[f"DME.{column}.{published[layer]}.conv.{kind}"] = value.numpy()
 
 
 def finish_run(runs: Path, name: str, checkpoint: Path, *, at: float) -> Path:
@@ -105,7 +96,7 @@ def test_facts_that_are_no_plain_values_write_nothing(tmp_path: Path, checkpoint
     assert list(tmp_path.iterdir()) == []
 
 
-def test_published_mcnn_weights_say_what_they_are(tmp_path: Path) -> None:
+def test_published_mcnn_weights_say_what_they_are(tmp_path: Path, write_mcnn_h5: Callable[..., None]) -> None:
     source = build_model("mcnn")
     write_mcnn_h5(tmp_path / "mcnn.h5", source)
     task = load_weights(tmp_path / "mcnn.h5").task
@@ -113,7 +104,7 @@ def test_published_mcnn_weights_say_what_they_are(tmp_path: Path) -> None:
     assert_same(task.model, source)
 
 
-def test_published_mcnn_weights_count_a_picture_of_any_size(tmp_path: Path) -> None:
+def test_published_mcnn_weights_count_a_picture_of_any_size(tmp_path: Path, write_mcnn_h5: Callable[..., None]) -> None:
     write_mcnn_h5(tmp_path / "mcnn.h5", build_model("mcnn"))
     counter = Counter.load(tmp_path / "mcnn.h5", device="cpu")
     # sides are resized down to multiples of 4, so the map covers the picture without padding

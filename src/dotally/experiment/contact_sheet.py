@@ -79,7 +79,7 @@ def colours(share: NDArray[np.floating]) -> NDArray[np.uint8]:
     share = share.clip(0, 1)[..., None]
     colour = palette()[(share[..., 0] * 255).astype(np.uint8)]
     opacity = (share * 6).clip(0, 1)
-    return (np.float32(BACKGROUND) * (1 - opacity) + colour * opacity).astype(np.uint8)
+    return (np.array(BACKGROUND, dtype=np.float32) * (1 - opacity) + colour * opacity).astype(np.uint8)
 
 
 def _captioned(panel: Panel, row: Image.Image) -> Image.Image:

@@ -228,9 +228,10 @@ def _fit(
         callbacks=[best, last, curve, RandomState(), _beat(job), *record.callbacks(curve), *bars],
     )
     begun = job.folder.checkpoints / "last.ckpt"
-    trainer.fit(task, data, ckpt_path=begun if begun.exists() else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        trainer.fit(task, data, ckpt_path=begun if begun.exists() else None, weights_only=True)
+    except SystemExit as left:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from left
     chosen = torch.load(job.folder.checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
     score = best.best_model_score
     return {"best_epoch": int(chosen["epoch"]), "best": {run.monitor: None if score is None else float(score)}}

@@ -25,6 +25,7 @@ State = Literal["planned", "running", "done", "failed", "interrupted", "stale", 
 WARM_UP, STEPS, PICTURES = 3, 10, 5
 # seconds after which a slow network's probe makes do with what it has timed
 PATIENCE = 20.0
+CLOCK = time.perf_counter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,9 +166,9 @@ def _trainer(run: Run, options: Options, **arguments: Any) -> pl.Trainer:
 class _Stopwatch(Callback):
     """Time batches from the end of one to the end of the next, loading included, and stop a training after enough."""
 
-    def __init__(self, warm_up: int, timed: int, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.warm_up, self.enough, self.clock = warm_up, warm_up + timed, clock
-        self.ends: list[float] = [clock()]
+    def __init__(self, warm_up: int, timed: int, clock: Callable[[], float] | None = None) -> None:
+        self.warm_up, self.enough, self.clock = warm_up, warm_up + timed, clock or CLOCK
+        self.ends: list[float] = [self.clock()]
 
     @property
     def seconds(self) -> float:

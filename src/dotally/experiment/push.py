@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dotally.errors import DotallyError
-from dotally.experiment import mirror, wandb_record
+from dotally.experiment import wandb_record, wandb_session
 from dotally.experiment.results import Result
 from dotally.files import write_json
 from dotally.predict.terminal import say
@@ -47,13 +48,13 @@ def push(folders: Sequence[Path], *, project: str | None = None, entity: str | N
     paths = sorted({path for folder in folders for path in folder.rglob("run.json")})
     if not paths:
         raise DotallyError(f"no run.json below {', '.join(map(str, folders))}: only finished runs can be pushed")
-    target = _Target(project or mirror.project(), entity)
+    target = _Target(project or wandb_session.project(), entity)
     failed = 0
     for path in paths:
         try:
             say(f"{path.parent}: {target.push(path)}")
         except Exception as error:  # whatever wandb, the network or a file say, the other runs still go
-            say(f"{path.parent}: failed: {mirror.reason(error)}", stderr=True)
+            say(f"{path.parent}: failed: {wandb_session.reason(error)}", stderr=True)
             failed += 1
     return int(failed > 0)
 
@@ -62,9 +63,7 @@ class _Target:
     """Where runs are pushed to, over the network unless WANDB_MODE says otherwise."""
 
     def __init__(self, project: str, entity: str | None) -> None:
-        self.mode = mirror.mode("online")
-        if self.mode == "off":
-            raise DotallyError("WANDB_MODE says disabled: unset it to push")
+        self.mode = _mode()
         self.project, self.entity = project, entity
         self.api = _api() if self.mode == "online" else None
 
@@ -78,7 +77,7 @@ class _Target:
         known = self._known(result)
         complete = known.get("state") == "finished" and "facts" in known["summary"]
         if not complete:
-            self._send(result, path.parent, after=int(known.get("summary", {}).get(mirror.STEP, -1)))
+            self._send(result, path.parent, after=int(known.get("summary", {}).get(wandb_session.STEP, -1)))
         write_json(marker, mark)
         return "is there already" if complete else "pushed"
 
@@ -99,11 +98,11 @@ class _Target:
         """Rebuild the record; of a curve that broke off there, only the steps after ``after``."""
         rows = [row for row in wandb_record.read_curve(folder / "metrics.csv") if row["step"] > after]
         with self._work_folder(folder) as work:
-            logger = mirror.start(result, work, self.mode, into=self.project, entity=self.entity)
+            logger = wandb_session.start(result, work, self.mode, into=self.project, entity=self.entity)
             try:
                 for row in rows:
-                    mirror.send_row(logger, row)
-                mirror.answer(logger, result, folder)
+                    wandb_session.send_row(logger, row)
+                wandb_session.answer(logger, result, folder)
             except BaseException:
                 logger.experiment.finish(exit_code=1)
                 raise
@@ -119,6 +118,13 @@ class _Target:
             yield Path(name)
 
 
+def _mode() -> wandb_session.Mode:
+    said = os.environ.get("WANDB_MODE", "")
+    if said in ("disabled", "off"):
+        raise DotallyError(f"WANDB_MODE={said} forbids pushing: unset it")
+    return "offline" if said in ("offline", "dryrun") else "online"
+
+
 def _api() -> Any:
     try:
         import wandb
@@ -128,7 +134,9 @@ def _api() -> Any:
     except ImportError as error:
         raise DotallyError("wandb is not installed: pip install wandb") from error
     except wandb.errors.UsageError as error:
-        raise DotallyError(f"Weights & Biases: {mirror.reason(error)}: `wandb login`, or set WANDB_API_KEY") from error
+        raise DotallyError(
+            f"Weights & Biases: {wandb_session.reason(error)}: `wandb login`, or set WANDB_API_KEY"
+        ) from error
 
 
 def _read(path: Path) -> Any:

@@ -132,8 +132,9 @@ def _total(outlooks: Sequence[Outlook], costs: Mapping[str, Cost | str]) -> str:
             left += outlook.open * cost.seconds
         else:
             unknown += outlook.open
-    rest = f", and {unknown} seeds nobody can tell about here" if unknown else ""
-    return f"left to do: about {duration(left)} one after the other{rest}"
+    parts = [f"about {duration(left)} one after the other"] if left or not unknown else []
+    parts += [f"{unknown} runs that cannot be timed here"] if unknown else []
+    return f"left to do: {', and '.join(parts)}"
 
 
 def about(cost: Cost) -> str:

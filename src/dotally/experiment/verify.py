@@ -63,8 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     for name in found.written:
         say(f"wrote {name}")
     say(
-        f"{found.results} results recomputed, {found.blocks} blocks compared: "
-        f"{len(found.differences)} differences, {len(found.warnings)} warnings"
+        f"results recomputed: {found.results}, blocks compared: {found.blocks}, "
+        f"differences: {len(found.differences)}, warnings: {len(found.warnings)}"
     )
     return int(bool(found.differences))
 

@@ -70,7 +70,7 @@ def log_table(logger: "WandbLogger", predictions: Sequence[Prediction], thumbnai
         rows.append(row)
     if thumbnails:
         columns.insert(1, "picture")
-    logger.log_table("test/pictures", columns=columns, data=rows)
+    logger.log_table("pictures/test", columns=columns, data=rows)
 
 
 def manifest(data: CrowdDataModule, fingerprint: str) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def read_back(config: Mapping[str, Any], summary: Mapping[str, Any]) -> Result:
         metrics = {
             name.removeprefix("test/"): float(value)
             for name, value in summary.items()
-            if name.startswith("test/") and name not in ("test/n", "test/pictures")
+            if name.startswith("test/") and name != "test/n"
         }
         return Result(
             **{name: given[name] for name in ("table", "row", "column", "key", "data")},

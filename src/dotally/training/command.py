@@ -1,11 +1,19 @@
 """``dotally fit``, ``validate`` and ``test``: Lightning's command line over our task and data modules."""
 
 import logging
+import warnings
 from importlib.util import find_spec
-from typing import cast
 
 from dotally.errors import DotallyError
-from dotally.training.flags import SUBCOMMANDS, Subcommand, read_flags
+from dotally.training.flags import SUBCOMMANDS, read_flags
+
+# what Lightning warns of and is meant to be so here
+_EXPECTED = (
+    r"Checkpoint directory .* exists and is not empty",  # a resume
+    r"Be aware that when using `ckpt_path`, callbacks",  # measuring needs none of those of the training
+    r"The dirpath has changed from",
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+)
 
 
 def run(subcommand: str, arguments: list[str]) -> int:
@@ -25,13 +33,16 @@ def run(subcommand: str, arguments: list[str]) -> int:
     if subcommand not in SUBCOMMANDS:
         raise ValueError(f"subcommand must be one of {', '.join(SUBCOMMANDS)}, got {subcommand!r}")
     try:
-        flags = read_flags(cast(Subcommand, subcommand), arguments)
+        flags = read_flags(subcommand, arguments)
         _check_installed()
         # devices that are absent and advertisements are no news; what Lightning warns of still is
         logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
         from dotally.training.session import fit, measure
 
-        return fit(flags) if subcommand == "fit" else measure(flags)
+        with warnings.catch_warnings():
+            for message in _EXPECTED:
+                warnings.filterwarnings("ignore", message)
+            return fit(flags) if subcommand == "fit" else measure(flags)
     except SystemExit as left:  # a parser after its help or its complaint
         return left.code if isinstance(left.code, int) else int(left.code is not None)
 

@@ -89,8 +89,17 @@ def _parser(subcommand: Subcommand) -> argparse.ArgumentParser:
     if subcommand == "fit":
         add("--name", type=_name, help="write to runs/fit/NAME (default: the date)")
         add("--resume", action="store_true", help="go on with runs/fit/NAME, or without a name with the latest")
-        add("--minutes", type=_positive, metavar="N", help="stop training after N minutes, those before a resume included")
-        add("--wandb", choices=("off", "offline", "online"), help="log to Weights & Biases (default: WANDB_MODE, or off)")
+        add(
+            "--minutes",
+            type=_positive,
+            metavar="N",
+            help="stop after N minutes of training, resumed ones included",
+        )
+        add(
+            "--wandb",
+            choices=("off", "offline", "online"),
+            help="Weights & Biases (default: WANDB_MODE, or off)",
+        )
     add("--help_all", action="store_true", help=argparse.SUPPRESS)
     return parser
 

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from typing_extensions import override
 
 from dotally import data
@@ -38,7 +38,8 @@ class SaveConfig(SaveConfigCallback):
 
     @override
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        write_text(self.path, self.parser.dump(self.config, skip_none=False))
+        skip_none = False  # by position, because it is called skip_none before jsonargparse 4.49 and skip_unset since
+        write_text(self.path, self.parser.dump(self.config, "yaml", skip_none))
 
 
 class CountingCLI(LightningCLI):
@@ -81,12 +82,17 @@ class CountingCLI(LightningCLI):
             load_from_checkpoint_support=False,
         )
 
+    @property
+    def dry(self) -> bool:
+        """Whether this is a ``fast_dev_run``, which leaves nothing behind."""
+        return bool(self.config["trainer"]["fast_dev_run"])
+
     @override
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.link_arguments("model.stride", "data.init_args.stride", apply_on="instantiate")
 
     @override
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         # without Lightning's warning that sys.argv is not empty: the arguments are its
         try:
             self.config = parser.parse_args(args)
@@ -104,8 +110,7 @@ class CountingCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         chosen = self.config_init["trainer"]
         ours = self.forced.pop("callbacks", [])
-        # a fast_dev_run leaves nothing behind
-        callbacks = [*(chosen["callbacks"] or []), *([] if chosen["fast_dev_run"] else ours)]
+        callbacks = [*(chosen["callbacks"] or []), *([] if self.dry else ours)]
         limits = (chosen["max_epochs"], chosen["max_time"], self.forced.get("max_time"))
         if chosen["max_steps"] == -1 and limits == (None, None, None):
             self.forced["max_epochs"] = EPOCHS

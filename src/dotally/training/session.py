@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import WandbLogger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from dotally.callbacks import Curve, RandomState
-from dotally.errors import DotallyError
+from dotally.errors import DataError, DotallyError
 from dotally.experiment.execute import checkpoints
 from dotally.predict.terminal import say
 from dotally.predict.weights_file import load_weights
@@ -35,8 +35,9 @@ def fit(flags: Flags) -> int:
     place, begun = choose(flags)
     weights = None if begun else _weights(flags)
     arguments = [*settings.of_checkpoint(begun), *flags.rest, *settings.of_weights(weights)]
-    with _plain_errors():
-        cli = CountingCLI("fit", arguments, save_config=place.config, **_trainer_arguments(flags, place))
+    trainer = _trainer_arguments(flags, place)
+    with _plain_errors(), _closing(trainer.get("logger")):
+        cli = CountingCLI("fit", arguments, save_config=place.config, **trainer)
         _load(cli, weights)
         try:
             before = None if begun else _mae(cli)
@@ -91,7 +92,9 @@ def _wandb_logger(place: Place, *, offline: bool) -> WandbLogger:
     try:
         return WandbLogger(
             project=os.environ.get("WANDB_PROJECT") or "dotally",
-            name=place.folder.name,
+            # the agent of a sweep finds prettier names than its ids, by which we call the folders
+            name=None if os.environ.get("WANDB_SWEEP_ID") else place.folder.name,
+            group=os.environ.get("WANDB_RUN_GROUP") or place.folder.name,
             save_dir=place.folder,
             offline=offline,
         )
@@ -110,11 +113,9 @@ def _load(cli: CountingCLI, weights: CountingTask | None) -> None:
 
 def _mae(cli: CountingCLI, checkpoint: Path | None = None) -> float | None:
     """Return the held-out MAE of the task as it is or of a checkpoint; None where nothing is held out."""
-    if cli.trainer.fast_dev_run:
+    if cli.dry:
         return None
-    figures = cli.trainer.validate(
-        cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False
-    )
+    figures = cli.trainer.validate(cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False)
     return figures[0].get("val/mae") if figures else None
 
 
@@ -140,10 +141,27 @@ def _say_interrupted(trainer: Trainer, place: Place) -> None:
 
 
 @contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Turn what Lightning, PyTorch and W&B say of a wrong setting into one line."""
+def _closing(logger: WandbLogger | None) -> Iterator[None]:
+    """End the W&B run, marked as failed by an error, so that a second training in this process gets its own."""
+    code = 1
     try:
         yield
+        code = 0
+    finally:
+        if logger is not None:
+            import wandb
+
+            if wandb.run is not None:
+                wandb.finish(exit_code=code)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Turn what Lightning, PyTorch and W&B say of a wrong setting into one line, in the words of this command."""
+    try:
+        yield
+    except DataError as error:
+        raise type(error)(str(error).replace("--data-root", "--data.data_root")) from error
     except MisconfigurationException as error:
         raise DotallyError(" ".join(str(error).split())) from error
     except ValueError as error:

@@ -1,12 +1,14 @@
-"""Fabricates tiny ShanghaiTech trees in the real layout and file formats of both releases."""
+"""Fabricates what tests read: tiny data sets and weights files in their real layouts and formats."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import h5py
 import numpy as np
 from PIL import Image
 from scipy.io import savemat
+from torch import nn
 
 
 def shanghaitech_tree(
@@ -46,6 +48,15 @@ def write_points(path: Path, points: np.ndarray) -> None:
     cell = np.empty((1, 1), dtype=object)
     cell[0, 0] = {"location": points, "number": float(len(points))}
     savemat(path, {"image_info": cell}, do_compression=True)
+
+
+def write_mcnn_h5(path: Path, model: nn.Module) -> None:
+    """Write an MCNN's weights in the layout of crowdcount-mcnn's files: one array a parameter, dots in its name."""
+    published = {"0": "0", "3": "2", "6": "4", "8": "5"}
+    with h5py.File(path, "w") as file:
+        for name, value in model.state_dict().items():
+            column, layer, kind = name.split(".")
+            file[f"DME.{column}.{published[layer]}.conv.{kind}"] = value.numpy()
 
 
 def _points(generator: np.random.Generator, size: tuple[int, int]) -> np.ndarray:

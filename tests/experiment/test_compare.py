@@ -1,0 +1,96 @@
+"""Paired bootstrap: a known difference is recovered, chance is not taken for one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dotally.callbacks import Prediction
+from dotally.errors import DataError
+from dotally.experiment.compare import Floats, compare_cells, paired_bootstrap
+from dotally.experiment.results import write_predictions
+
+
+def errors(generator: np.random.Generator, *, seeds: int, hard: Floats, shift: float) -> Floats:
+    """Absolute errors of a method: some pictures are hard for everybody, seeds differ a little."""
+    noise = generator.gamma(2.0, 2.0, (seeds, len(hard)))
+    return hard + noise + shift + generator.normal(0, 0.1, (seeds, 1))
+
+
+def test_a_known_difference_is_recovered_and_covered() -> None:
+    generator = np.random.default_rng(0)
+    hard = generator.gamma(2.0, 20.0, 200)
+    found = paired_bootstrap(
+        errors(generator, seeds=3, hard=hard, shift=0.0), errors(generator, seeds=3, hard=hard, shift=2.0)
+    )
+    assert found.difference == pytest.approx(-2.0, abs=0.5)
+    assert found.interval[0] < -2.0 < found.interval[1] < 0
+    assert found.probability > 0.999
+    assert found.wins > 0.6
+
+
+def test_pairing_sees_what_the_spread_between_pictures_hides() -> None:
+    """Errors spread by 30 heads over pictures; a difference of 2 is found because both saw the same pictures."""
+    generator = np.random.default_rng(1)
+    hard = generator.gamma(2.0, 20.0, 200)
+    found = paired_bootstrap(hard[None] + 2.0, hard[None])
+    assert found.interval == pytest.approx((2.0, 2.0))
+    assert found.probability == 0.0
+
+
+def test_the_interval_covers_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(2)
+    covered = 0
+    for repeat in range(100):
+        hard = generator.gamma(2.0, 20.0, 100)
+        a, b = (errors(generator, seeds=1, hard=hard, shift=shift) for shift in (0.0, 1.0))
+        # the truth of these two runs: their seeds' own shifts belong to them
+        low, high = paired_bootstrap(a, b, seed=repeat, replicates=1000).interval
+        covered += low < -1.0 < high
+    assert covered >= 85
+
+
+def test_equals_are_equal() -> None:
+    a = np.random.default_rng(3).gamma(2.0, 5.0, (2, 50))
+    found = paired_bootstrap(a[:1], a[:1])
+    assert found.difference == 0
+    assert found.interval == (0, 0)
+    assert found.probability == 0.5
+    assert found.wins == 0.5
+
+
+def test_swapping_the_two_mirrors_everything() -> None:
+    generator = np.random.default_rng(4)
+    a, b = generator.gamma(2.0, 5.0, (2, 60)), generator.gamma(2.0, 6.0, (3, 60))
+    one, other = paired_bootstrap(a, b), paired_bootstrap(b, a)
+    assert one.difference == -other.difference
+    assert one.wins == pytest.approx(1 - other.wins)
+    assert one.seeds == (2, 3)
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    generator = np.random.default_rng(5)
+    a, b = generator.gamma(2.0, 5.0, (2, 60)), generator.gamma(2.0, 6.0, (2, 60))
+    assert paired_bootstrap(a, b, seed=1) == paired_bootstrap(a, b, seed=1)
+    assert paired_bootstrap(a, b, seed=1).interval != paired_bootstrap(a, b, seed=2).interval
+
+
+def test_pictures_are_matched_by_name_whatever_their_order(tmp_path: Path) -> None:
+    a = [Prediction("x.jpg", 10, 12.0), Prediction("y.jpg", 5, 5.0)]
+    write_predictions(tmp_path / "a.csv", a)
+    write_predictions(tmp_path / "b.csv", [Prediction("y.jpg", 5, 4.0), Prediction("x.jpg", 10, 12.0)])
+    found = compare_cells([tmp_path / "a.csv"], [tmp_path / "b.csv"])
+    assert found.mae == (1.0, 1.5)
+    assert found.wins == 0.75
+    said = found.render("a", "b")
+    assert "MAE 1.00 against 1.50: difference -0.50" in said
+    assert "knows nothing of its spread over seeds" in said
+
+
+def test_different_pictures_are_refused(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "a.csv", [Prediction("x.jpg", 10, 12.0)])
+    write_predictions(tmp_path / "b.csv", [Prediction("x.jpg", 11, 12.0)])
+    with pytest.raises(DataError, match=r"different pictures: 2 differ, such as x.jpg \(10\)"):
+        compare_cells([tmp_path / "a.csv"], [tmp_path / "b.csv"])
+    with pytest.raises(DataError, match="not the pictures of"):
+        compare_cells([tmp_path / "a.csv", tmp_path / "b.csv"], [tmp_path / "a.csv"])
