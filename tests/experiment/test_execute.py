@@ -45,7 +45,7 @@ def test_the_figures_follow_from_the_predictions(table: Table, options: Options)
         assert result.metrics[name] == value
 
 
-def test_two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not(table: Table, options: Options, tmp_path: Path) -> None:
+def test_two_runs_of_one_seed_are_equal_of_two_seeds_not(table: Table, options: Options, tmp_path: Path) -> None:
     def predictions(seed: int, where: str) -> bytes:
         there = replace(options, runs=tmp_path / where)
         job = plan(table.id, network(table), seed, there)

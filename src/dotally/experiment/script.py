@@ -70,6 +70,8 @@ def _run(
     if _nothing_ran(failures, attempted):
         return _conclude(failures, attempted)
     finished = _report(table, options, seeds, asked.source)
+    if not asked.report:
+        _show_the_way(table, options)
     chosen = [cell for cell in finished if cell.cell in cells]
     if asked.publish:
         _publish(table, chosen, options)
@@ -179,6 +181,14 @@ def _report(table: Table, options: Options, seeds: Sequence[int], source: str | 
     write_text(folder / "table.json", render.records(table, cells))
     notice(f"wrote {folder}/table.md .tex .csv .json")
     return cells
+
+
+def _show_the_way(table: Table, options: Options) -> None:
+    """Say where the pictures are and what to type next."""
+    for picture in sorted((options.runs / table.id).glob("*/*/pictures.png")):
+        notice(f"pictures: {picture}")
+    for line in table.next:
+        notice(f"next: {line}")
 
 
 def _results(table: Table, options: Options) -> tuple[list[Result], list[Result]]:

@@ -136,6 +136,7 @@ class Table:
         metrics: Figures that are shown, in this order.
         seeds: Seeds of the full table.
         notes: Lines under the table.
+        next: What to type next, told after a run.
     """
 
     id: str
@@ -145,6 +146,7 @@ class Table:
     metrics: Sequence[str] = ("mae", "rmse", "bias", "slope")
     seeds: Sequence[int] = (0, 1, 2)
     notes: Sequence[str] = ()
+    next: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         names = [cell.cell for cell in self.cells]
