@@ -1,8 +1,10 @@
 """What all counting data sets share, shown on one of four small pictures of different sizes."""
 
 import pickle
+import shutil
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -87,6 +89,17 @@ def test_every_point_lies_on_its_head(folder: Path) -> None:
         assert_close(sample.image[:, row, column].T, torch.from_numpy(colours(len(row))).to(torch.uint8))
         assert sample.image.dtype == torch.uint8
         assert sample.points.dtype == sample.sigma.dtype == torch.float32
+
+
+def test_pictures_kept_in_memory_are_read_once_and_give_the_same_batches(folder: Path, tmp_path: Path) -> None:
+    kept = Toy(Path(shutil.copytree(folder, tmp_path / "toy")), keep_in_memory=True)
+    for epoch in range(2):
+        for ours, theirs in zip(batches(kept, epoch=epoch), batches(Toy(folder), epoch=epoch), strict=True):
+            assert_close(ours["image"], theirs["image"])
+            assert_close(ours["density"], theirs["density"])
+        kept.setup = lambda stage=None: None  # type: ignore[method-assign]  # the second epoch of the same data sets
+        for picture in (tmp_path / "toy").glob("[012].png"):
+            picture.unlink()
 
 
 def test_heads_outside_are_dropped_and_reported(folder: Path) -> None:
@@ -282,6 +295,22 @@ def test_data_sets_can_be_sent_to_spawned_workers(folder: Path) -> None:
 def test_an_incomplete_batch_is_left_out_unless_it_is_the_only_one(folder: Path) -> None:
     assert [len(batch["name"]) for batch in batches(Toy(folder, batch_size=2))] == [2]
     assert [len(batch["name"]) for batch in batches(Toy(folder, batch_size=4))] == [3]
+
+
+@pytest.mark.parametrize("copies", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_the_batches_of_all_processes_are_together_those_of_one(folder: Path, copies: int, batch_size: int) -> None:
+    def drawn(batch_size: int, share: dict[str, int] | None) -> list[list[Draw]]:
+        module = Toy(folder, copies, batch_size=batch_size)
+        module.trainer = SimpleNamespace(distributed_sampler_kwargs=share)
+        module.setup("fit")
+        loader = module.train_dataloader()
+        loader.sampler.set_epoch(5)
+        return list(loader.batch_sampler)
+
+    shares = [drawn(batch_size, {"num_replicas": 2, "rank": rank}) for rank in range(2)]
+    together = [{*first, *second} for first, second in zip(*shares, strict=True)]
+    assert together == [set(batch) for batch in drawn(2 * batch_size, None)]
 
 
 class Recorder(LightningModule):

@@ -24,13 +24,15 @@ server, fabricate = HELPERS["server"], HELPERS["fabricate"]
 
 
 def records(path: Path) -> Iterator[Any]:
-    """Read a ``.wandb`` file: seven bytes, then the blocks of a LevelDB log."""
+    """Read a ``.wandb`` file, seven bytes and the blocks of a LevelDB log, as far as the client has written it."""
     content, place, parts = path.read_bytes(), 7, b""
     while place + 7 <= len(content):
         if 32768 - place % 32768 < 7:
             place += 32768 - place % 32768
             continue
         _, length, kind = struct.unpack("<IHB", content[place : place + 7])
+        if place + 7 + length > len(content):
+            return
         parts += content[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):  # the record is full, or this was its last part
@@ -46,10 +48,9 @@ def items(record: Any) -> dict[str, Any]:
 
 def _wait_for_end(path: Path) -> None:
     """The client's own process may still be writing when a run is over for us."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if any(record.WhichOneof("record_type") == "exit" for record in records(path)):
-            return
+    deadline = time.monotonic() + 60
+    while not any(record.WhichOneof("record_type") == "exit" for record in records(path)):
+        assert time.monotonic() < deadline, f"{path.name} has no exit record after a minute"
         time.sleep(0.05)
 
 
@@ -86,6 +87,15 @@ class Offline:
 
 def fragments(job: Job) -> list[Offline]:
     return [Offline(path) for path in sorted((job.folder.path / "wandb").glob("offline-run-*"))]
+
+
+def test_a_record_being_written_is_not_read_yet(tmp_path: Path) -> None:
+    record = wandb_internal_pb2.Record(exit=wandb_internal_pb2.RunExitRecord(exit_code=3)).SerializeToString()
+    chunk = struct.pack("<IHB", 0, len(record), 1) + record
+    path = tmp_path / "run.wandb"
+    for written in range(len(chunk) + 1):
+        path.write_bytes(bytes(7) + chunk + chunk[:written])
+        assert len(list(records(path))) == (2 if written == len(chunk) else 1)
 
 
 def cell(table: Table, place: int = 1, **changes: Any) -> Any:

@@ -104,6 +104,12 @@ def test_empty_true_maps_are_skipped_and_counted() -> None:
         assert figures[name] == alone.compute()[name]
 
 
+def test_numbers_skipped_are_no_integers_which_lightning_would_warn_of() -> None:
+    for metric, name in ((DensityPSNR(), "psnr"), (DensitySSIM(), "ssim")):
+        metric.update(*maps(4, 4), torch.tensor([[32, 32]]), 8)
+        assert metric.compute()[f"{name}_skipped"].is_floating_point()
+
+
 def test_pictures_smaller_than_the_window_have_a_psnr_but_no_ssim() -> None:
     prediction, target, size = *maps(2, 4), torch.tensor([[10, 32]])
     assert density_psnr(prediction, target, size, 8).isfinite().all()

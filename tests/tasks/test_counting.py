@@ -187,6 +187,16 @@ def test_game_0_is_the_mae_of_padded_pictures_too(odd_tree: Path) -> None:
     assert {"test/psnr", "test/ssim"} <= set(figures)
 
 
+def test_a_task_measured_in_inference_mode_can_be_trained(tree: Path) -> None:
+    task, data = tiny(map_quality=True), crowd(tree)
+    trainer(inference_mode=True).validate(task, data, verbose=False)
+    trainer(inference_mode=True).test(task, data, verbose=False)
+    run = trainer(inference_mode=False)
+    run.fit(task, data)
+    assert torch.isfinite(run.callback_metrics["val/mae"])
+    assert torch.isfinite(torch.tensor(run.test(task, data, verbose=False)[0]["test/psnr"]))
+
+
 def test_training_in_bfloat16_stays_finite(tree: Path) -> None:
     run = trainer(precision="bf16-mixed")
     task = tiny()

@@ -6,21 +6,24 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
+from lightning_fabric.utilities.distributed import DistributedSamplerWrapper
 from pytorch_lightning import LightningDataModule
 from torch import Generator
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 from typing_extensions import override
 
 from dotally.data.collate import PaddedBatch, cell_mask, collate
 from dotally.data.crowd_dataset import CrowdDataset, Outside
 from dotally.data.official_target import official_target
 from dotally.data.sample import CrowdBatch, CrowdSample
-from dotally.data.sampling import SeededSampler
+from dotally.data.sampling import Draw, SeededSampler
 from dotally.data.transforms import Augmentation, QuarterPatches, RandomCrop
 from dotally.ops import Border, render_density_batch
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+# where the same data module differs only in speed, or reads the same pictures from elsewhere
+OPERATIONAL = ("data_root", "max_megapixels", "keep_in_memory", "num_workers", "pin_memory")
 
 
 class CrowdDataModule(LightningDataModule):
@@ -34,7 +37,7 @@ class CrowdDataModule(LightningDataModule):
 
     Args:
         data_root: Folder of the data sets, see ``data_roots``.
-        batch_size: Items per training batch.
+        batch_size: Items per training batch and process.
         eval_batch_size: Whole pictures per validation or test batch; more than one means padding.
         stride: Of the network: pixels per cell of the density map.
         augmentation: "crop" (``RandomCrop``), "patches" (``QuarterPatches``, the paper's) or "none".
@@ -50,6 +53,7 @@ class CrowdDataModule(LightningDataModule):
         outside: See :class:`CrowdDataset`.
         longest_side: See :class:`CrowdDataset`.
         max_megapixels: See :class:`CrowdDataset`.
+        keep_in_memory: See :class:`CrowdDataset`; makes epochs after the first faster where the pictures fit.
         num_workers: Processes that load pictures.
         pin_memory: Whether batches are pinned for the way to the device; None does so where there is a GPU.
 
@@ -82,11 +86,12 @@ class CrowdDataModule(LightningDataModule):
         outside: Outside = "drop",
         longest_side: int | None = None,
         max_megapixels: float = 200,
+        keep_in_memory: bool = False,
         num_workers: int = 0,
         pin_memory: bool | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=["data_root", "folder", "max_megapixels", "num_workers", "pin_memory"])
+        self.save_hyperparameters(ignore=["folder", *OPERATIONAL])
         _check_choice("target", target, ("exact", "official"))
         _check_choice("border", border, ("renormalize", "lose"))
         _check_choice("split", split, ("seed", "official"))
@@ -105,6 +110,7 @@ class CrowdDataModule(LightningDataModule):
             "longest_side": longest_side,
             "official": target == "official",
             "max_megapixels": max_megapixels,
+            "keep_in_memory": keep_in_memory,
         }
 
     def dataset(self, split: Split, augmentation: Augmentation | None = None) -> CrowdDataset:
@@ -130,8 +136,11 @@ class CrowdDataModule(LightningDataModule):
 
     @override
     def train_dataloader(self) -> DataLoader[CrowdSample]:
-        sampler = SeededSampler(len(self.train_set), self.seed)
-        drop_last = len(self.train_set) > self.batch_size
+        sampler: Sampler[Draw] = SeededSampler(len(self.train_set), self.seed)
+        share = self.trainer.distributed_sampler_kwargs if self.trainer else None
+        drop_last = len(self.train_set) > self.batch_size * (share or {"num_replicas": 1})["num_replicas"]
+        if share:  # dealt out in turn, so that the processes' batches together are a batch of one process
+            sampler = DistributedSamplerWrapper(sampler, shuffle=False, drop_last=drop_last, **share)
         return self._loader(self.train_set, batch_size=self.batch_size, sampler=sampler, drop_last=drop_last)
 
     @override

@@ -51,6 +51,7 @@ class CrowdDataset(Dataset[CrowdSample]):
         longest_side: Pictures with a longer side, in pixels, are scaled down to it; None keeps their size.
         official: Whether samples carry the full-size map of the published CSRNet code.
         max_megapixels: Larger pictures are refused.
+        keep_in_memory: Decode every picture once and keep it: three bytes a pixel, in every worker.
         augmentation: Makes one or more training items of each picture; None gives whole pictures.
 
     Raises:
@@ -67,6 +68,7 @@ class CrowdDataset(Dataset[CrowdSample]):
         longest_side: int | None = None,
         official: bool = False,
         max_megapixels: float = 200,
+        keep_in_memory: bool = False,
         augmentation: Augmentation | None = None,
     ) -> None:
         if outside not in ("drop", "clip"):
@@ -76,6 +78,7 @@ class CrowdDataset(Dataset[CrowdSample]):
         self.records, self.read_points, self.sigma = list(records), read_points, sigma
         self.outside, self.longest_side, self.official = outside, longest_side, official
         self.max_megapixels, self.augmentation = max_megapixels, augmentation
+        self._kept_samples: dict[int, CrowdSample] | None = {} if keep_in_memory else None
 
     def __len__(self) -> int:
         return len(self.records) * (self.augmentation.copies if self.augmentation else 1)
@@ -90,6 +93,13 @@ class CrowdDataset(Dataset[CrowdSample]):
 
     def load(self, index: int) -> CrowdSample:
         """Return whole picture ``index`` without augmentation."""
+        if self._kept_samples is None:
+            return self._read(index)
+        if index not in self._kept_samples:
+            self._kept_samples[index] = self._read(index)
+        return self._kept_samples[index]
+
+    def _read(self, index: int) -> CrowdSample:
         record = self.records[index]
         pixels = open_picture(record.picture, max_megapixels=self.max_megapixels).image
         size = (pixels.shape[0], pixels.shape[1])

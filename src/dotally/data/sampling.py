@@ -34,7 +34,7 @@ def derive_seed(*parts: int | str) -> int:
 class SeededSampler(Sampler[Draw]):
     """Yield every index once an epoch, each with a seed that depends on (seed, epoch, index) alone.
 
-    Lightning calls :meth:`set_epoch` before every epoch, on one device as through its distributed wrapper, so
+    Lightning calls :meth:`set_epoch` before every epoch, on one device as through a ``DistributedSamplerWrapper``, so
     that a resumed run draws what the uninterrupted one would have drawn.
 
     Args:

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
+from dotally.data.crowd import OPERATIONAL
 from dotally.experiment.spec import Run, Trivial
 
-# where the same run computes differently only in speed, or reads the same pictures from elsewhere
-OPERATIONAL = {"data_root", "folder", "num_workers", "pin_memory", "max_megapixels"}
+# arguments that decide nothing of what a run computes
+IGNORED = {"folder", *OPERATIONAL}
 # raised whenever the engine itself changes what a run computes
 ENGINE = 1
 
@@ -67,7 +68,7 @@ def _name(thing: object) -> str:
 def _plain(value: Any) -> Any:
     """Turn hyperparameters into JSON values, without the operational ones."""
     if isinstance(value, dict):
-        return {key: _plain(value[key]) for key in sorted(value) if key not in OPERATIONAL}
+        return {key: _plain(value[key]) for key in sorted(value) if key not in IGNORED}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -99,7 +99,8 @@ class CountingError(Metric):
 
     def update(self, predicted: Tensor, truth: Tensor) -> None:
         """Add ``[B]`` predicted and ``[B]`` annotated counts."""
-        self.sums += counting_sums(predicted, truth)
+        # not in place, which torch forbids for states reset while Lightning validated in inference mode
+        self.sums = self.sums + counting_sums(predicted, truth)
 
     def compute(self) -> dict[str, Tensor]:
         """Return the figures of ``counting_error``; ValueError when there was no picture."""

@@ -93,8 +93,9 @@ class GAME(Metric):
 
     def update(self, density: Tensor, points: Tensor, count: Tensor, size: Tensor, stride: int) -> None:
         """Add a batch; the arguments are those of ``game_errors``."""
-        self.errors += game_errors(density, points, count, size, stride, level=self.level).sum(0)
-        self.pictures += len(density)
+        errors = game_errors(density, points, count, size, stride, level=self.level)
+        # not in place, which torch forbids for states reset while Lightning validated in inference mode
+        self.errors, self.pictures = self.errors + errors.sum(0), self.pictures + len(density)
 
     def compute(self) -> Tensor:
         """Return the float64 mean over pictures of the summed errors; ValueError when there was no picture."""

@@ -120,7 +120,7 @@ def _figures(name: str, tally: Tensor) -> dict[str, Tensor]:
     total, defined, skipped = tally.unbind()
     if not defined + skipped:
         raise ValueError(f"{name.upper()} has seen no picture: call update(...) before compute()")
-    figures = {f"{name}_skipped": skipped.long()}
+    figures = {f"{name}_skipped": skipped}  # a number of pictures, yet float64: Lightning warns of logged integers
     return figures | {name: total / defined} if defined else figures
 
 
@@ -138,7 +138,8 @@ class DensityPSNR(Metric):
 
     def update(self, prediction: Tensor, target: Tensor, size: Tensor, stride: int) -> None:
         """Add a batch; the arguments are those of ``density_psnr``."""
-        self.psnr += _tally(*_measure(_psnr, prediction, target, size, stride))
+        # not in place, which torch forbids for states reset while Lightning validated in inference mode
+        self.psnr = self.psnr + _tally(*_measure(_psnr, prediction, target, size, stride))
 
     def compute(self) -> dict[str, Tensor]:
         """Return ``psnr`` (left out when every picture was skipped) and ``psnr_skipped``."""
@@ -159,7 +160,8 @@ class DensitySSIM(Metric):
 
     def update(self, prediction: Tensor, target: Tensor, size: Tensor, stride: int) -> None:
         """Add a batch; the arguments are those of ``density_ssim``."""
-        self.ssim += _tally(*_measure(_ssim, prediction, target, size, stride))
+        # not in place, which torch forbids for states reset while Lightning validated in inference mode
+        self.ssim = self.ssim + _tally(*_measure(_ssim, prediction, target, size, stride))
 
     def compute(self) -> dict[str, Tensor]:
         """Return ``ssim`` (left out when every picture was skipped) and ``ssim_skipped``."""

@@ -3,8 +3,9 @@
 from typing import Literal, get_args
 
 from torch import Tensor, nn
+from typing_extensions import override
 
-from dotally.models.receptive_field import ReceptiveField, receptive_field
+from dotally.models.receptive_field import ReceptiveField, SeesLocally, receptive_field
 from dotally.models.registry import register
 from dotally.models.vgg import VGG16_FEATURES, Init, conv_stack, initialise, scaled
 
@@ -23,7 +24,7 @@ _FRONTEND = VGG16_FEATURES[:13]
 
 
 @register("csrnet")
-class CSRNet(nn.Module):
+class CSRNet(SeesLocally, nn.Module):
     """Density estimation at 1/8 of the picture's size; the sum of the map is the count.
 
     Without batch norm the state dict has the names of the authors' PyTorch checkpoints (``frontend.N``,
@@ -64,17 +65,9 @@ class CSRNet(nn.Module):
         initialise(self, init or ("he" if batch_norm else "gaussian"))
 
     @property
-    def stride(self) -> int:
-        """Side of an output cell in input pixels: 8."""
-        return self._field.stride
-
-    @property
-    def receptive_field(self) -> int:
-        """Side of the square of input pixels an output cell depends on: 188, 284, 380, 476 for A to D."""
-        return self._field.size
-
-    @property
-    def _field(self) -> ReceptiveField:
+    @override
+    def field(self) -> ReceptiveField:
+        """188, 284, 380 or 476 pixels for A to D, every 8."""
         return receptive_field(self.frontend, self.backend, self.output_layer)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
-from dotally.models.receptive_field import ReceptiveField, receptive_field
+from dotally.models.receptive_field import ReceptiveField, SeesLocally, receptive_field
 from dotally.models.registry import register
 from dotally.models.vgg import initialise, scaled
 
 
 @register("mcnn")
-class MCNN(nn.Module):
+class MCNN(SeesLocally, nn.Module):
     """Columns of large, medium and small kernels over a grey picture; the sum of the map is the count.
 
     Figure 3 of the paper. The published weights (crowdcount-mcnn) have a ReLU after the last layer too, which
@@ -39,17 +40,9 @@ class MCNN(nn.Module):
             fuse.weight.abs_()
 
     @property
-    def stride(self) -> int:
-        """Side of an output cell in input pixels: 4."""
-        return self._field.stride
-
-    @property
-    def receptive_field(self) -> int:
-        """Side of the square of input pixels an output cell depends on: 72, the first column's."""
-        return self._field.size
-
-    @property
-    def _field(self) -> ReceptiveField:
+    @override
+    def field(self) -> ReceptiveField:
+        """72 pixels, the first column's, every 4."""
         return max(receptive_field(column, self.fuse) for column in (self.branch1, self.branch2, self.branch3))
 
     def forward(self, x: Tensor) -> Tensor:

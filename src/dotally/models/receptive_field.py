@@ -21,6 +21,25 @@ class ReceptiveField(NamedTuple):
     stride: int
 
 
+class SeesLocally:
+    """A base, beside ``nn.Module``, of the networks that say what their output cells depend on."""
+
+    @property
+    def field(self) -> ReceptiveField:
+        """What an output cell depends on; the network computes it from its layers."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how far it sees")
+
+    @property
+    def stride(self) -> int:
+        """Side of an output cell in input pixels."""
+        return self.field.stride
+
+    @property
+    def receptive_field(self) -> int:
+        """Side of the square of input pixels an output cell depends on."""
+        return self.field.size
+
+
 def receptive_field(*layers: nn.Module) -> ReceptiveField:
     """Compute the receptive field of layers that follow each other.
 

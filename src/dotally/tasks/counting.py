@@ -104,7 +104,7 @@ class CountingTask(LightningModule):
         loss = self.loss(density, batch["density"], batch["mask"])
         self._check_finite(loss, batch, batch_idx)
         self._note_density(batch)
-        self.log("train/loss", loss, batch_size=len(density), on_step=False, on_epoch=True)
+        self.log("train/loss", loss, batch_size=len(density), on_step=False, on_epoch=True, sync_dist=True)
         return loss
 
     @override
@@ -182,6 +182,8 @@ class CountingTask(LightningModule):
         )
 
     def _note_density(self, batch: CrowdBatch) -> None:
-        """Remember the densest picture met, so that counting can flag what lies beyond it."""
+        """Remember the densest picture that any process met, so that counting can flag what lies beyond it."""
         megapixels = batch["size"].prod(dim=1) / 1e6
-        self.densest = torch.maximum(self.densest, (batch["count"] / megapixels).max())
+        # at every step, because DDP overwrites buffers with those of process 0; one process gathers nothing
+        densest = cast(Tensor, self.all_gather((batch["count"] / megapixels).max()))
+        self.densest = torch.maximum(self.densest, densest.max())
