@@ -1,7 +1,9 @@
 """The folder of a run: its states, and that two processes never work in one."""
 
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -64,6 +66,14 @@ def test_one_process_at_a_time_and_a_killed_one_leaves_no_lock(folder: RunFolder
     finally:
         holder.kill()
         holder.wait()
+
+
+def test_whoever_leaves_in_order_is_not_waited_for_on_other_hosts(folder: RunFolder) -> None:
+    with contextlib.suppress(KeyboardInterrupt), folder.claim() as mine:
+        assert mine
+        assert folder.owner() == f"process {os.getpid()} on {socket.gethostname()}"
+        raise KeyboardInterrupt
+    assert (folder.path / "running.lock").read_text() == ""
 
 
 def test_another_host_is_believed_while_its_heart_beats(folder: RunFolder) -> None:

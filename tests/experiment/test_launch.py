@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from dotally.errors import DotallyError
-from dotally.experiment import Table, launch, main
+from dotally.experiment import Table, cluster, launch, main
 from dotally.experiment.execute import Options
-from dotally.experiment.launch import Task, run_at_once, tail
+from dotally.experiment.failures import tail
+from dotally.experiment.launch import Task, run_at_once
 
 SAY = "import sys; print(sys.argv[1], file=sys.stderr); sys.exit(int(sys.argv[2]))"
 
@@ -147,7 +148,7 @@ def test_without_submitit_the_message_says_how_to_get_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(DotallyError, match="pip install submitit"):
-        launch.submit([saying("a", "", 0)], "slurm", tmp_path / "submitit", options, jobs=1)
+        cluster.submit([saying("a", "", 0)], "slurm", tmp_path / "submitit", options, jobs=1)
 
 
 def test_on_a_cluster_lightning_hears_nothing_of_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +162,7 @@ def test_on_a_cluster_lightning_hears_nothing_of_slurm(monkeypatch: pytest.Monke
 @pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed")
 def test_submitit_runs_tasks_on_this_machine(options: Options, tmp_path: Path) -> None:
     work = [saying("a", "fine", 0), saying("b", "it broke", 1)]
-    ids, failures = launch.submit(work, "local", tmp_path / "submitit", replace(options, accelerator="cpu"), jobs=2)
+    ids, failures = cluster.submit(work, "local", tmp_path / "submitit", replace(options, accelerator="cpu"), jobs=2)
     assert len(ids) == 2
     assert [failure.name for failure in failures] == ["b"]
     assert Task(name="a", command=("true",)).checkpoint().function.command == ("true",)

@@ -90,6 +90,27 @@ def test_the_block_shows_the_table_and_the_rest_stays(checkout: Path) -> None:
     assert text.endswith("<!-- /table:tiny -->\n\nMore.\n")
 
 
+def test_three_committed_seeds_show_their_mean_and_spread(checkout: Path) -> None:
+    script = checkout / "experiments/tiny.py"
+    script.write_text(script.read_text().replace("seeds=(0, 1)", "seeds=(0, 1, 2)"))
+    assert verify.verify(checkout, write=True).differences == []
+    assert "| 2.4 ± 0.7 | +21.4 % | incomplete |" in (checkout / "README.md").read_text()
+    assert "| 2 of 3 |" in (checkout / "README.md").read_text()
+    table = verify.load_tables(checkout / "experiments", verify.Findings())["tiny"]
+    net = table.cells[1]
+    assert isinstance(net, Run)
+    write_result(checkout / "experiments/results/tiny", table, net, 2)
+    found = verify.verify(checkout, write=True)
+    assert (found.results, found.differences, found.written) == (4, [], ["README.md"])
+    # errors of +-(1.5 + seed + i / 7), i = 1 .. 5: their mean is 27 / 14 + seed, its spread over seeds 1
+    (line,) = [line for line in (checkout / "README.md").read_text().splitlines() if line.startswith("| net ")]
+    assert line.startswith("| net | 2.0 | 2.9 ± 1.0 | +46.4 % | off |")
+    assert line.endswith("| 3 |")
+    (mean,) = [line for line in (checkout / "README.md").read_text().splitlines() if line.startswith("| mean ")]
+    assert "±" not in mean
+    assert verify.verify(checkout).differences == []
+
+
 def test_writing_again_changes_nothing(checkout: Path) -> None:
     before = (checkout / "README.md").read_bytes()
     assert verify.verify(checkout, write=True).written == []

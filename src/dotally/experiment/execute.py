@@ -1,11 +1,8 @@
 """One run from its specification to its ``run.json``: build, train, choose on validation, test once."""
 
 import logging
-import time
 import traceback
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -26,10 +23,12 @@ from dotally.experiment import identity
 from dotally.experiment.contact_sheet import write_sheet
 from dotally.experiment.environment import environment, patch
 from dotally.experiment.folder import BEAT, RunFolder
+from dotally.experiment.log_file import log_file
 from dotally.experiment.mirror import Mirror, Mode, mirror
 from dotally.experiment.results import Result, write_predictions
 from dotally.experiment.source import code_hash
 from dotally.experiment.spec import Run, Trivial
+from dotally.experiment.stopwatch import Stopwatch
 from dotally.files import sha256, write_json, write_text
 from dotally.metrics.counting import counting_error
 from dotally.models.weights import load_into, read_weights
@@ -120,10 +119,13 @@ def execute(job: Job, options: Options) -> Result:
     if changes := patch():
         write_text(folder.path / "patch.diff", changes + "\n")
     folder.note("running")
-    with _log_file(folder.path / "log.txt"):
+    with log_file(folder.path / "log.txt"):
         try:
-            with mirror(_result(job), folder.path, options.wandb) as record:
-                result = _compute(job, options, record)
+            with (
+                mirror(_result(job), folder.path, options.wandb) as record,
+                Stopwatch(folder.path / "time.json") as watch,
+            ):
+                result = _compute(job, options, record, watch)
                 result.write(folder.result)
                 record.finish(result, folder, data_module(job.cell, job.seed, options))
         except KeyboardInterrupt:
@@ -136,15 +138,14 @@ def execute(job: Job, options: Options) -> Result:
     return result
 
 
-def _compute(job: Job, options: Options, record: Mirror) -> Result:
+def _compute(job: Job, options: Options, record: Mirror, watch: Stopwatch) -> Result:
     pl.seed_everything(job.seed, workers=True, verbose=False)
-    start, cpu = time.perf_counter(), time.process_time()
     data = data_module(job.cell, job.seed, options)
     facts: dict[str, Any] = {}
     if isinstance(job.cell, Trivial):
         predictions = _trivial(job.cell, data)
     else:
-        predictions, facts = _network(job, job.cell, data, options, record)
+        predictions, facts = _network(job, job.cell, data, options, record, _heartbeat(job.folder, watch))
     write_predictions(job.folder.predictions, predictions)
     true = torch.tensor([p.true for p in predictions])
     errors = counting_error(torch.tensor([p.predicted for p in predictions], dtype=torch.float64), true)
@@ -154,11 +155,18 @@ def _compute(job: Job, options: Options, record: Mirror) -> Result:
         facts={
             "pictures": len(predictions),
             **facts,
-            "seconds": round(time.perf_counter() - start, 1),
-            "cpu_seconds": round(time.process_time() - cpu, 1),
+            **watch.read(),
             "finished": datetime.now(UTC).strftime("%Y-%m-%d"),
         },
     )
+
+
+def _heartbeat(folder: RunFolder, watch: Stopwatch) -> Heartbeat:
+    def beat() -> None:
+        folder.beat()
+        watch.note()
+
+    return Heartbeat(beat, BEAT)
 
 
 def _result(job: Job, **found: Any) -> Result:
@@ -188,7 +196,7 @@ def _trivial(cell: Trivial, data: CrowdDataModule) -> list[Prediction]:
 
 
 def _network(
-    job: Job, run: Run, data: CrowdDataModule, options: Options, record: Mirror
+    job: Job, run: Run, data: CrowdDataModule, options: Options, record: Mirror, beat: Heartbeat
 ) -> tuple[list[Prediction], dict[str, Any]]:
     task = run.task()
     facts: dict[str, Any] = {"parameters": sum(p.numel() for p in task.parameters())}
@@ -196,14 +204,12 @@ def _network(
     if run.weights:
         load_into(task.model, read_weights(find_weights(run.weights, options)).state)
     if run.max_epochs:
-        facts |= _fit(job, run, task, data, options, record)
+        facts |= _fit(job, run, task, data, options, record, beat)
         checkpoint = job.folder.checkpoints / "best.ckpt"
     predictions = Predictions()
     sheet = [Pictures(test=partial(_sheet, job), number=6)] if data.pictures_may_leave else []
     # one device: a sampler that deals a test split to several would count some pictures twice
-    tester = pl.Trainer(
-        **_trainer_arguments(run, options) | {"devices": 1}, callbacks=[predictions, _beat(job), *sheet]
-    )
+    tester = pl.Trainer(**_trainer_arguments(run, options) | {"devices": 1}, callbacks=[predictions, beat, *sheet])
     figures = tester.test(task, data, ckpt_path=checkpoint, weights_only=True, verbose=False)[0]
     facts["metrics"] = {name.removeprefix("test/"): value for name, value in figures.items()}
     return predictions.rows, facts
@@ -217,7 +223,13 @@ def _sheet(job: Job, panels: Sequence[Panel], step: int) -> None:
 
 
 def _fit(
-    job: Job, run: Run, task: CountingTask, data: CrowdDataModule, options: Options, record: Mirror
+    job: Job,
+    run: Run,
+    task: CountingTask,
+    data: CrowdDataModule,
+    options: Options,
+    record: Mirror,
+    beat: Heartbeat,
 ) -> dict[str, Any]:
     best, last = checkpoints(job.folder.checkpoints, run.monitor)
     bars = [RichProgressBar(leave=False)] if options.progress else []
@@ -225,7 +237,7 @@ def _fit(
     trainer = pl.Trainer(
         **_trainer_arguments(run, options),
         max_epochs=run.max_epochs,
-        callbacks=[best, last, curve, RandomState(), _beat(job), *record.callbacks(curve), *bars],
+        callbacks=[best, last, curve, RandomState(), beat, *record.callbacks(curve), *bars],
     )
     begun = job.folder.checkpoints / "last.ckpt"
     try:
@@ -263,10 +275,6 @@ def fast_dev_run(cell: Run | Trivial, options: Options) -> None:
     trainer.test(task, data, verbose=False)
 
 
-def _beat(job: Job) -> Heartbeat:
-    return Heartbeat(job.folder.beat, BEAT)
-
-
 def _trainer_arguments(run: Run, options: Options) -> dict[str, Any]:
     return {
         **run.trainer,
@@ -277,22 +285,3 @@ def _trainer_arguments(run: Run, options: Options) -> dict[str, Any]:
         "enable_progress_bar": options.progress,
         "enable_model_summary": False,
     }
-
-
-@contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    """Send what Lightning, warnings and we say to the run's own log as well."""
-    handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    loggers = [logging.getLogger(name) for name in ("dotally", "pytorch_lightning", "py.warnings")]
-    with warnings.catch_warnings():
-        logging.captureWarnings(True)
-        for logger in loggers:
-            logger.addHandler(handler)
-        try:
-            yield
-        finally:
-            for logger in loggers:
-                logger.removeHandler(handler)
-            logging.captureWarnings(False)
-            handler.close()

@@ -79,7 +79,15 @@ class RunFolder:
             file.truncate(0)
             json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
             file.flush()
-            yield True
+            try:
+                yield True
+            finally:  # so that no other host waits for our heartbeat to go stale
+                file.truncate(0)
+
+    def owner(self) -> str:
+        """Name the process that is at the run, for people."""
+        lock = _read(self._lock)
+        return f"process {lock.get('pid', '?')} on {lock.get('host', 'this host')}"
 
     def beat(self) -> None:
         """Show that the run is alive."""

@@ -1,4 +1,4 @@
-"""Many cells at once: processes here or tasks on a cluster, each the table's own script for one cell and seed."""
+"""Many cells at once, each a process that runs the table's own script for one cell and seed."""
 
 import importlib
 import os
@@ -11,54 +11,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import torch
 
-from dotally.errors import DotallyError
 from dotally.experiment.execute import Options
+from dotally.experiment.failures import LINES, Failure
 from dotally.experiment.flags import command_line
-from dotally.experiment.folder import RunFolder
 from dotally.experiment.report import seeds_of
 from dotally.experiment.spec import Run, Trivial
 
-LINES = 3  # of a failed run's log that are shown
 POLL = 0.05  # seconds between looks at processes that take minutes
 SIGNAL = "USR1"  # what a cluster sends before it takes a machine away
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """A cell and seed that came to nothing.
-
-    Attributes:
-        name: ``row.column seed k``.
-        error: What went wrong, in a line.
-        log: The last lines of its log.
-        exit_code: 2 where the input is at fault.
-    """
-
-    name: str
-    error: str
-    log: tuple[str, ...] = ()
-    exit_code: int = 1
-
-    @classmethod
-    def of(cls, name: str, error: Exception, folder: RunFolder | None) -> "Failure":
-        """Make one of an exception and, if the run got that far, its folder."""
-        log = tail(folder.path / "log.txt") if folder and folder.state() == "failed" else ()
-        if isinstance(error, DotallyError):
-            return cls(name=name, error=str(error), log=log, exit_code=error.exit_code)
-        return cls(name=name, error=f"{type(error).__name__}: {error}", log=log)
-
-
-def tail(path: Path) -> tuple[str, ...]:
-    """Return the last lines of a log that say anything; none of a missing one."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ()
-    return tuple([line for line in lines if line.strip()][-LINES:])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,67 +147,3 @@ def _told(name: str, code: int, lines: Sequence[str]) -> Failure:
                 log = tuple(text.strip() for text in lines[index + 1 :][:LINES])
                 return Failure(name=name, error=line.removeprefix(opening), log=log, exit_code=code)
     return Failure(name=name, error=f"ended with {code}", log=tuple(lines[-LINES:]), exit_code=code)
-
-
-def submit(
-    work: Sequence[Task], where: Literal["slurm", "local"], folder: Path, options: Options, *, jobs: int
-) -> tuple[list[str], list[Failure]]:
-    """Hand tasks to submitit.
-
-    On SLURM they become one job array; partition, account and time limit come from sbatch's own environment
-    (``SBATCH_PARTITION``, ``SBATCH_ACCOUNT``, ``SBATCH_TIMELIMIT``), which outranks what is asked for here. The local
-    executor runs so many at once, and is waited for.
-
-    Returns:
-        The IDs of the jobs, and the failures of local ones.
-
-    Raises:
-        DotallyError: If submitit is not installed, or the cluster cannot be reached.
-    """
-    executor = _executor(where, folder, options, jobs)
-    try:
-        if where == "slurm":
-            return [str(job.job_id) for job in _batch(executor, work)], []
-        batches = [_batch(executor, work[:jobs])]
-        failures = _waited(batches[0], work[:jobs])
-        for start in range(jobs, len(work), jobs):
-            batches.append(_batch(executor, work[start : start + jobs]))
-            failures += _waited(batches[-1], work[start : start + jobs])
-    except (OSError, RuntimeError) as error:
-        raise DotallyError(f"--launch {where}: {error}") from error
-    return [str(job.job_id) for batch in batches for job in batch], failures
-
-
-def _executor(where: str, folder: Path, options: Options, jobs: int) -> Any:
-    # read when submitit is imported, here and on the cluster
-    os.environ.setdefault("SUBMITIT_PREEMPT_SIGNAL", SIGNAL)
-    try:
-        submitit = importlib.import_module("submitit")
-    except ImportError as error:
-        raise DotallyError(
-            f"--launch {where} needs submitit: pip install submitit (or --launch print for commands)"
-        ) from error
-    executor = submitit.AutoExecutor(folder=folder, cluster=where, slurm_max_num_timeout=100)
-    gpus = options.accelerator != "cpu" and (where == "slurm" or torch.cuda.is_available())
-    executor.update_parameters(
-        name=folder.parent.name,
-        timeout_min=24 * 60,
-        cpus_per_task=options.workers + 2,
-        gpus_per_node=options.devices if gpus else 0,
-        slurm_array_parallelism=jobs if jobs > 1 else 256,
-    )
-    return executor
-
-
-def _batch(executor: Any, work: Sequence[Task]) -> list[Any]:
-    with executor.batch():
-        return [executor.submit(task) for task in work]
-
-
-def _waited(jobs: Sequence[Any], work: Sequence[Task]) -> list[Failure]:
-    failures = []
-    for job, task in zip(jobs, work, strict=True):
-        if job.exception() is not None:
-            log = tail(Path(job.paths.stderr)) if job.paths.stderr.exists() else ()
-            failures.append(Failure(name=task.name, error=f"failed; all it said is in {job.paths.stderr}", log=log))
-    return failures

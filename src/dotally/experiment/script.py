@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dotally.errors import DotallyError
-from dotally.experiment import compare, flags, launch, probe, publish, render
-from dotally.experiment.execute import Job, Options, execute, fast_dev_run, plan
+from dotally.experiment import cluster, compare, flags, launch, probe, publish, render, work
+from dotally.experiment.execute import Options
+from dotally.experiment.failures import conclude, nothing_ran
 from dotally.experiment.identity import resolved_spec
-from dotally.experiment.launch import Failure
 from dotally.experiment.report import CellReport, report, seeds_of
 from dotally.experiment.results import Result, find_results, unreadable
 from dotally.experiment.spec import Run, Table, Trivial
-from dotally.experiment.terminal import notice, say, show, show_plan, summary
+from dotally.experiment.terminal import notice, say, show, show_plan
 from dotally.files import write_text
 
 
@@ -56,7 +56,7 @@ def _dispatch(table: Table, asked: argparse.Namespace, options: Options, usual: 
     if asked.plan:
         return _plan(table, cells, seeds, options)
     if asked.fast_dev_run:
-        return _conclude(_fast_dev_run(cells, options), len(cells))
+        return conclude(work.try_all(cells, options), len(cells))
     if asked.launch:
         return _launch(table, asked, cells, seeds, options)
     return _run(table, asked, cells, seeds, options)
@@ -65,10 +65,10 @@ def _dispatch(table: Table, asked: argparse.Namespace, options: Options, usual: 
 def _run(
     table: Table, asked: argparse.Namespace, cells: Sequence[Run | Trivial], seeds: tuple[int, ...], options: Options
 ) -> int:
-    failures = [] if asked.report else _execute_all(table, cells, seeds, options, asked.jobs)
+    failures = [] if asked.report else work.execute_all(table, cells, seeds, options, asked.jobs)
     attempted = sum(len(seeds_of(cell, seeds)) for cell in cells)
-    if _nothing_ran(failures, attempted):
-        return _conclude(failures, attempted)
+    if nothing_ran(failures, attempted):
+        return conclude(failures, attempted)
     finished = _report(table, options, seeds, asked.source)
     if not asked.report:
         _show_the_way(table, options)
@@ -76,7 +76,7 @@ def _run(
     if asked.publish:
         _publish(table, chosen, options)
     code = _check(chosen) if asked.check else 0
-    return max(code, _conclude(failures, attempted))
+    return max(code, conclude(failures, attempted))
 
 
 def _selected(table: Table, patterns: Sequence[str] | None) -> list[Run | Trivial]:
@@ -93,75 +93,6 @@ def _selected_one(table: Table, name: str) -> Run | Trivial:
     if len(cells) > 1:
         raise DotallyError(f"{name} is several cells: choose one of {', '.join(cell.cell for cell in cells)}")
     return cells[0]
-
-
-def _execute_all(
-    table: Table, cells: Sequence[Run | Trivial], seeds: tuple[int, ...], options: Options, jobs: int
-) -> list[Failure]:
-    """Run every cell that has no result; a failure is noted and the rest goes on."""
-    failures, waiting = [], []
-    pairs = [(cell, seed) for cell in cells for seed in seeds_of(cell, seeds)]
-    for cell, seed in pairs:
-        folder = None
-        try:
-            job = plan(table.id, cell, seed, options)
-            folder = job.folder
-            if _is_done(job):
-                continue
-            if jobs > 1:
-                waiting += launch.tasks([cell], [seed], options, Path(sys.argv[0]))
-            else:
-                _execute_one(job, options)
-        except Exception as error:  # a bug in one cell must not cost the others their night
-            failures.append(Failure.of(f"{cell.cell} seed {seed}", error, folder))
-    return failures + launch.run_at_once(waiting, jobs, notice)
-
-
-def _is_done(job: Job) -> bool:
-    if job.folder.state() != "done":
-        return False
-    Result.read(job.folder.result)  # an unreadable one has to be heard of
-    return True
-
-
-def _execute_one(job: Job, options: Options) -> None:
-    with job.folder.claim() as mine:
-        if not mine:
-            notice(f"{job.name}: another process is at it, left alone")
-            return
-        resumed = (job.folder.checkpoints / "last.ckpt").exists()
-        notice(f"{job.name}: {'resumed' if resumed else 'started'} in {job.folder.path}")
-        result = execute(job, options)
-    notice(f"{job.name}: {summary(result.metrics)}  {result.facts['seconds']} s")
-
-
-def _fast_dev_run(cells: Sequence[Run | Trivial], options: Options) -> list[Failure]:
-    failures = []
-    for cell in cells:
-        try:
-            fast_dev_run(cell, options)
-            notice(f"{cell.cell}: one batch of everything went through")
-        except Exception as error:  # the others are to be tried as well
-            failures.append(Failure.of(cell.cell, error, None))
-    return failures
-
-
-def _nothing_ran(failures: Sequence[Failure], attempted: int) -> bool:
-    """Tell whether everything failed for want of input: there is nothing to show then."""
-    return bool(failures) and len(failures) == attempted and all(failure.exit_code == 2 for failure in failures)
-
-
-def _conclude(failures: Sequence[Failure], attempted: int) -> int:
-    """Print what failed and return the exit code; where nothing ran, each reason is given once."""
-    if _nothing_ran(failures, attempted):
-        for error in dict.fromkeys(failure.error for failure in failures):
-            notice(f"error: {error}", style="red")
-        return 2
-    for failure in failures:
-        notice(f"failed: {failure.name}: {failure.error}", style="red")
-        for line in failure.log:
-            notice(f"    {line}", style="dim")
-    return int(bool(failures))
 
 
 def _report(table: Table, options: Options, seeds: Sequence[int], source: str | None) -> list[CellReport]:
@@ -246,15 +177,15 @@ def _compare(table: Table, names: Sequence[str], seeds: Sequence[int], options: 
 def _launch(
     table: Table, asked: argparse.Namespace, cells: Sequence[Run | Trivial], seeds: Sequence[int], options: Options
 ) -> int:
-    work = launch.tasks(cells, seeds, options, Path(sys.argv[0]))
+    tasks = launch.tasks(cells, seeds, options, Path(sys.argv[0]))
     if asked.launch == "print":
-        for task in work:
+        for task in tasks:
             say(task.line)
         return 0
     folder = options.runs / table.id / "submitit"
-    ids, failures = launch.submit(work, asked.launch, folder, options, jobs=asked.jobs)
+    ids, failures = cluster.submit(tasks, asked.launch, folder, options, jobs=asked.jobs)
     notice(f"{len(ids)} jobs: {', '.join(ids)}; what they say is in {folder}")
-    return _conclude(failures, len(work))
+    return conclude(failures, len(tasks))
 
 
 def _publish(table: Table, cells: Sequence[CellReport], options: Options) -> None:

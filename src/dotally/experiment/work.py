@@ -1,0 +1,91 @@
+"""What has no result yet is run, one after the other or several at once, whoever else is at it."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from dotally.experiment import launch
+from dotally.experiment.execute import Job, Options, execute, fast_dev_run, plan
+from dotally.experiment.failures import Failure
+from dotally.experiment.folder import DEAD_AFTER
+from dotally.experiment.report import seeds_of
+from dotally.experiment.results import Result
+from dotally.experiment.spec import Run, Table, Trivial
+from dotally.experiment.terminal import notice, summary
+
+LOOK = 2.0  # seconds between looks at a run that another process is at
+
+
+def execute_all(
+    table: Table, cells: Sequence[Run | Trivial], seeds: tuple[int, ...], options: Options, jobs: int
+) -> list[Failure]:
+    """Run every cell that has no result; a failure is noted and the rest goes on.
+
+    A run that another process is at comes last and is waited for, so that in the end every cell has a result or a
+    failure: where that process ends without a result, the run goes on here.
+    """
+    failures: list[Failure] = []
+    waiting: list[launch.Task] = []
+    busy: list[Job] = []
+    pairs = [(cell, seed) for cell in cells for seed in seeds_of(cell, seeds)]
+    for cell, seed in pairs:
+        folder = None
+        try:
+            job = plan(table.id, cell, seed, options)
+            folder = job.folder
+            if _is_done(job):
+                continue
+            if jobs > 1:
+                waiting += launch.tasks([cell], [seed], options, Path(sys.argv[0]))
+            elif not _execute_one(job, options):
+                busy.append(job)
+        except Exception as error:  # a bug in one cell must not cost the others their night
+            failures.append(Failure.of(f"{cell.cell} seed {seed}", error, folder))
+    return failures + _await_all(busy, options) + launch.run_at_once(waiting, jobs, notice)
+
+
+def _is_done(job: Job) -> bool:
+    if job.folder.state() != "done":
+        return False
+    Result.read(job.folder.result)  # an unreadable one has to be heard of
+    return True
+
+
+def _execute_one(job: Job, options: Options) -> bool:
+    """Run a job unless another process is at it; return whether it is done."""
+    with job.folder.claim() as mine:
+        if not mine or _is_done(job):  # done by another since we looked
+            return mine
+        resumed = (job.folder.checkpoints / "last.ckpt").exists()
+        notice(f"{job.name}: {'resumed' if resumed else 'started'} in {job.folder.path}")
+        result = execute(job, options)
+    notice(f"{job.name}: {summary(result.metrics)}  {result.facts['seconds']} s")
+    return True
+
+
+def _await_all(busy: Sequence[Job], options: Options) -> list[Failure]:
+    failures = []
+    for job in busy:
+        notice(
+            f"{job.name}: {job.folder.owner()} is at it; waiting for its result, or to go on where it left "
+            f"(on another host, {DEAD_AFTER:.0f} s after its last sign of life)"
+        )
+        try:
+            while not (_is_done(job) or _execute_one(job, options)):
+                time.sleep(LOOK)
+        except Exception as error:  # as above
+            failures.append(Failure.of(job.name, error, job.folder))
+    return failures
+
+
+def try_all(cells: Sequence[Run | Trivial], options: Options) -> list[Failure]:
+    """Push one batch of everything through every cell."""
+    failures = []
+    for cell in cells:
+        try:
+            fast_dev_run(cell, options)
+            notice(f"{cell.cell}: one batch of everything went through")
+        except Exception as error:  # the others are to be tried as well
+            failures.append(Failure.of(cell.cell, error, None))
+    return failures
