@@ -3,8 +3,11 @@
 The truth of a count is the number of annotated heads, never the sum of a density map.
 """
 
+from dotally.metrics.boxes import best_iou, box_iou, map_boxes
 from dotally.metrics.counting import CountingError, counting_error
 from dotally.metrics.game import GAME, game_errors
+from dotally.metrics.localization import GTKnownLoc, LabelAccuracy, Top1Loc, gt_known_loc, top1_loc
+from dotally.metrics.localization_maps import MaxBoxAcc, MaxBoxAccV2, PointingGame, points_at, threshold_ious
 from dotally.metrics.quality import DensityPSNR, DensitySSIM, density_psnr, density_ssim
 
 __all__ = [
@@ -12,8 +15,21 @@ __all__ = [
     "CountingError",
     "DensityPSNR",
     "DensitySSIM",
+    "GTKnownLoc",
+    "LabelAccuracy",
+    "MaxBoxAcc",
+    "MaxBoxAccV2",
+    "PointingGame",
+    "Top1Loc",
+    "best_iou",
+    "box_iou",
     "counting_error",
     "density_psnr",
     "density_ssim",
     "game_errors",
+    "gt_known_loc",
+    "map_boxes",
+    "points_at",
+    "threshold_ious",
+    "top1_loc",
 ]

@@ -1,5 +1,6 @@
 """The LightningModules: where networks, losses and metrics meet data."""
 
 from dotally.tasks.counting import CountingTask
+from dotally.tasks.localization import LocalizationTask
 
-__all__ = ["CountingTask"]
+__all__ = ["CountingTask", "LocalizationTask"]

@@ -1,0 +1,89 @@
+"""ResNet-50 as a counter: its first three stages at 1/8 of the picture, then two 1x1 convolutions."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from dotally.models.gaussian_field import gaussian_field
+from dotally.models.receptive_field import ReceptiveField, SeesLocally
+from dotally.models.registry import register
+from dotally.models.resnet import EXPANSION, residual_stage
+from dotally.models.vgg import initialise, scaled
+from dotally.models.weights import load_into
+from dotally.nn import GaussianConv2d
+
+
+@register("resnet50_counter")
+class ResNet50Counter(SeesLocally, nn.Module):
+    """Density estimation at 1/8 of the picture's size; the sum of the map is the count.
+
+    The "Res50" of C-3-Framework, on which GauNet builds: the third stage keeps its resolution, the fourth is left out.
+    C-3 repeats each cell 8 times in either direction at the end, to compare with maps of full size; here a cell is a
+    cell. Names of ``conv1`` to ``layer3`` are those of torchvision's ``resnet50``.
+
+    Args:
+        width: Factor on every number of channels; ImageNet weights fit 1.0.
+        in_channels: Channels of the input.
+
+    Raises:
+        ValueError: If ``width`` is not positive.
+    """
+
+    def __init__(self, *, width: float = 1.0, in_channels: int = 3) -> None:
+        super().__init__()
+        c1, c2, c3 = (scaled(channels, width) for channels in (64, 128, 256))
+        self.conv1 = nn.Conv2d(in_channels, c1, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(c1)
+        self.relu = nn.ReLU()
+        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        self.layer1 = residual_stage(c1, c1, 3)
+        self.layer2 = residual_stage(EXPANSION * c1, c2, 4, stride=2)
+        self.layer3 = residual_stage(EXPANSION * c2, c3, 6)
+        last = nn.Conv2d(scaled(128, width), 1, kernel_size=1)
+        self.head = nn.Sequential(
+            nn.Conv2d(EXPANSION * c3, last.in_channels, kernel_size=1), nn.ReLU(), last, nn.ReLU()
+        )
+        initialise(self, "he")
+        # with either sign, the last ReLU could cut off everything from the start
+        with torch.no_grad():
+            last.weight.abs_()
+
+    @property
+    @override
+    def field(self) -> ReceptiveField:
+        """187 pixels every 8 (in eval mode; batch statistics see more)."""
+        return gaussian_field(
+            self.conv1, self.bn1, self.relu, self.maxpool, self.layer1, self.layer2, self.layer3, self.head
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Estimate the density.
+
+        Args:
+            x: ``[B, in_channels, H, W]`` floating point, any size; ImageNet's weights expect the "imagenet" preset of
+                :mod:`dotally.models.preprocessing`.
+
+        Returns:
+            ``[B, 1, ceil(H / 8), ceil(W / 8)]`` heads per cell, never negative.
+        """
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        return self.head(self.layer3(self.layer2(self.layer1(x))))
+
+
+def load_imagenet_stages(model: ResNet50Counter, state: Mapping[str, Tensor]) -> None:
+    """Copy ResNet-50's first three stages into a counter, in place; its head and Gaussian layers stay as they are.
+
+    Args:
+        model: A counter of width 1 with three input channels.
+        state: Of torchvision's ``resnet50``.
+
+    Raises:
+        WeightsError: If ``state`` lacks some of the layers or has them in other shapes; the model is then unchanged.
+    """
+    gaussian = tuple(f"{name}." for name, layer in model.named_modules() if isinstance(layer, GaussianConv2d))
+    own = {name: value for name, value in model.state_dict().items() if name.startswith(("head.", *gaussian))}
+    parts = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.")
+    stages = {name: value for name, value in state.items() if name.startswith(parts)}
+    load_into(model, {**stages, **own})

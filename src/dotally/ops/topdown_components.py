@@ -1,0 +1,87 @@
+"""Stage 2 for convolutions: the one group of touching winners, in one input channel, that carries a unit's signal."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from dotally.ops.topdown_threshold import Bools, Doubles, Floats, Ints, sums
+
+TOUCHING = np.ones((3, 3), np.int8)  # all eight neighbours
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """The groups of winners of many units, ordered by unit, then channel, then first cell in raster order.
+
+    Attributes:
+        label: ``[W]`` the group of each winner.
+        window: ``[G]`` the (unit, channel) a group lies in, as ``unit * channels + channel``.
+        total: ``[G]`` sum of the products.
+        area: ``[G]`` number of winners.
+    """
+
+    label: Ints
+    window: Ints
+    total: Doubles
+    area: Ints
+
+
+def group(flat: Ints, value: Floats, kernel: tuple[int, int]) -> Groups:
+    """Split the winners of each unit and channel into 8-connected groups.
+
+    Args:
+        flat: ``[W]`` ascending indices into products of shape ``[units, channels, kernel height, kernel width]``.
+        value: ``[W]`` the products.
+        kernel: (height, width).
+    """
+    window, cell = np.divmod(flat, kernel[0] * kernel[1])
+    label = _raster_labels(window, cell, kernel)
+    count = int(label.max(initial=-1)) + 1
+    window_of = np.empty(count, np.int64)
+    window_of[label] = window
+    return Groups(
+        label=label,
+        window=window_of,
+        total=sums(label, value, count),
+        area=np.bincount(label, minlength=count),
+    )
+
+
+def _raster_labels(window: Ints, cell: Ints, kernel: tuple[int, int]) -> Ints:
+    """Label all windows in one go: side by side in one picture, an empty column between them."""
+    start = np.diff(window, prepend=-1) != 0
+    left = (np.cumsum(start) - 1) * (kernel[1] + 1)
+    row, column = np.divmod(cell, kernel[1])
+    column += left
+    picture = np.zeros((kernel[0], int(left.max(initial=-1)) + kernel[1] + 1), np.int8)
+    picture[row, column] = 1
+    label = ndimage.label(picture, TOUCHING)[0][row, column]
+
+    # number the groups by their first winner: the winners lie in the order of units, channels and cells
+    first = np.zeros(int(label.max(initial=0)) + 1, np.int64)
+    first[label[::-1]] = np.arange(len(label))[::-1]
+    opens = np.zeros(len(label), np.int64)
+    opens[first[1:]] = 1
+    return (np.cumsum(opens) - 1)[first[label]]
+
+
+def best(groups: Groups, channels: int, alpha: float, release: bool) -> Bools:
+    """Choose the groups with the highest ``alpha * sum + (1 - alpha) * area`` of their unit.
+
+    Exact ties: the lowest channel, then the group whose first cell comes first in raster order. With ``release``, as
+    published: within a channel the last of equal groups, and every channel that reaches the unit's maximum.
+
+    Returns:
+        ``[G]`` whether a group was chosen.
+    """
+    if not len(groups.window):
+        return np.zeros(0, np.bool_)
+    score = alpha * groups.total + (1 - alpha) * groups.area
+    unit = groups.window // channels
+    opens = np.diff(unit, prepend=-1) != 0
+    chosen = score == np.maximum.reduceat(score, np.flatnonzero(opens))[np.cumsum(opens) - 1]
+    place = np.flatnonzero(chosen)
+    drop = np.diff(groups.window[place], append=-1) == 0 if release else np.diff(unit[place], prepend=-1) == 0
+    chosen[place[drop]] = False
+    return chosen
