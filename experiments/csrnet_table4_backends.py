@@ -17,6 +17,7 @@ from functools import partial
 from dotally.data import ShanghaiTech
 from dotally.experiment import Cell, Run, Table, Value, main
 from dotally.tasks import CountingTask
+from dotally.tasks.recipes import slim_csrnet
 
 SOURCE = "CSRNet, CVPR 2018, table 4"
 
@@ -48,16 +49,7 @@ CELLS: list[Cell] = [
         Run(
             row=f"slim-{backend}",
             column="A",
-            task=partial(
-                CountingTask,
-                model="csrnet",
-                model_kwargs={"backend": backend, "width": 0.125, "batch_norm": True},
-                density_scale=10.0,
-                loss="scaled_mean_square",
-                optimizer="adamw",
-                lr=4e-3,
-                schedule="one-cycle",
-            ),
+            task=partial(slim_csrnet, model_kwargs={"backend": backend, "width": 0.125, "batch_norm": True}),
             data=crops,
             max_epochs=60,
         )

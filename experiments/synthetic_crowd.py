@@ -13,25 +13,15 @@ from functools import partial
 
 from dotally.data import SyntheticCrowd
 from dotally.experiment import Cell, Run, Table, Trivial, TrivialKind, main
-from dotally.tasks import CountingTask
+from dotally.tasks.recipes import slim_csrnet
 
 TRIVIAL: tuple[TrivialKind, ...] = ("mean", "median", "ridge")
 
 crowd = partial(SyntheticCrowd, augmentation="crop", crop=256, batch_size=4)
-slim = partial(
-    CountingTask,
-    model="csrnet",
-    model_kwargs={"width": 0.125, "batch_norm": True},
-    density_scale=10.0,
-    loss="scaled_mean_square",
-    optimizer="adamw",
-    lr=4e-3,
-    schedule="one-cycle",
-)
 
 CELLS: list[Cell] = [
     *(Trivial(row=kind, column="synthetic", kind=kind, data=crowd) for kind in TRIVIAL),
-    Run(row="csrnet-slim", column="synthetic", task=slim, data=crowd, max_epochs=18),
+    Run(row="csrnet-slim", column="synthetic", task=slim_csrnet, data=crowd, max_epochs=18),
 ]
 
 TABLE = Table(

@@ -187,6 +187,18 @@ def test_game_0_is_the_mae_of_padded_pictures_too(odd_tree: Path) -> None:
     assert {"test/psnr", "test/ssim"} <= set(figures)
 
 
+@pytest.mark.parametrize(("share", "frozen"), [(None, False), (1.0, False), (0.5, True), (0.0, True)])
+def test_batch_norm_keeps_its_statistics_from_the_share_of_epochs_on(
+    share: float | None, frozen: bool, tree: Path
+) -> None:
+    task = tiny(model_kwargs={"width": 1 / 16, "batch_norm": True}, lr=1e-4, freeze_batch_norm=share)
+    seen = []
+    task.on_train_epoch_end = lambda: seen.append(task.model.frontend[1].running_mean.clone())
+    trainer(max_epochs=2).fit(task, crowd(tree))
+    assert torch.equal(seen[0], seen[1]) == frozen
+    assert bool(seen[0].any()) == (share != 0.0)  # before that share they move
+
+
 def test_a_task_measured_in_inference_mode_can_be_trained(tree: Path) -> None:
     task, data = tiny(map_quality=True), crowd(tree)
     trainer(inference_mode=True).validate(task, data, verbose=False)

@@ -37,6 +37,9 @@ class CountingTask(LightningModule):
         momentum: Of SGD.
         weight_decay: L2 penalty (SGD, Adam) or decoupled decay (AdamW).
         schedule: How the learning rate moves over the whole training; None keeps it.
+        freeze_batch_norm: Share of the epochs, 0 to 1, after which batch norm keeps its running statistics. Crowds make
+            the statistics of a batch swing, and a network that learnt with those counts a constant too many or too few
+            with the running ones; the last epochs, at a low rate, mend that. None never freezes.
         map_quality: Whether testing also measures PSNR and SSIM of the maps, which is slow.
 
     Attributes:
@@ -60,12 +63,15 @@ class CountingTask(LightningModule):
         momentum: float = 0.95,
         weight_decay: float = 0.0,
         schedule: Schedule | None = None,
+        freeze_batch_norm: float | None = None,
         map_quality: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         if preprocessing not in PRESETS:
             raise ValueError(f"unknown preprocessing {preprocessing!r}; there are: {', '.join(PRESETS)}")
+        if freeze_batch_norm is not None and not 0 <= freeze_batch_norm <= 1:
+            raise ValueError(f"freeze_batch_norm must lie within 0 and 1, got {freeze_batch_norm}")
         self.preprocessing = PRESETS[preprocessing]
         self.model = build_model(model, **(model_kwargs or {}))
         # faster for convolutions, on GPUs and CPUs alike
@@ -97,6 +103,15 @@ class CountingTask(LightningModule):
         prepared = preprocess(image, size, self.preprocessing)
         output: Tensor = self.model(prepared.contiguous(memory_format=torch.channels_last))
         return output / self.hparams["density_scale"]
+
+    @override
+    def on_train_epoch_start(self) -> None:
+        share, epochs = self.hparams["freeze_batch_norm"], self.trainer.max_epochs
+        if share is None or epochs is None or self.current_epoch < share * epochs:
+            return
+        for module in self.model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
 
     @override
     def training_step(self, batch: CrowdBatch, batch_idx: int) -> Tensor:
