@@ -22,11 +22,11 @@ folder, world = sys.argv[1], int(sys.argv[2])
 seed_everything(0)
 task = CountingTask(model_kwargs={"width": 1 / 64, "init": "he"}, loss="scaled_mean_square", lr=1e-5)
 crowd = SyntheticCrowd(
-    folder=f"{folder}/crowd", pictures=9, val_pictures=4, test_pictures=2, crop=32, batch_size=4 // world
+    folder=f"{folder}/crowd", pictures=9, val_pictures=5, test_pictures=2, crop=32, batch_size=4 // world
 )
 trainer = Trainer(
     accelerator="cpu", devices=world, strategy="ddp_fork" if world > 1 else "auto", max_epochs=2, logger=False,
-    enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, inference_mode=False,
+    enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     num_sanity_val_steps=0,
 )
 start = {name: value.clone() for name, value in task.state_dict().items()}
@@ -42,7 +42,8 @@ torch.save(facts, f"{folder}/facts{world}.pt")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
     """What one process and two processes, each with half the batch size, make of the same steps.
 
-    An epoch is two batches and one picture left over, so that another order or another remainder would show.
+    An epoch is two batches and one picture left over, so that another order or another remainder would show; the number
+    of held-out pictures is odd, so that one counted twice would.
     """
     folder = tmp_path_factory.mktemp("ddp")
     environment = os.environ | {
@@ -77,9 +78,10 @@ def test_the_training_loss_is_that_of_all_processes(trained: tuple[dict[str, Any
     assert two["after"]["train/loss"] == pytest.approx(one["after"]["train/loss"], rel=1e-4)
 
 
-def test_the_held_out_error_is_exactly_the_same(trained: tuple[dict[str, Any], dict[str, Any]]) -> None:
+def test_no_held_out_picture_is_counted_twice(trained: tuple[dict[str, Any], dict[str, Any]]) -> None:
     one, two = trained
-    assert two["before"] == one["before"]
+    # the last bit depends on the order in which 64-bit numbers are added
+    assert two["before"] == pytest.approx(one["before"], rel=1e-14)
     assert {"val/mae", "val/rmse", "val/bias"} <= set(one["before"])
 
 

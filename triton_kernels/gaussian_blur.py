@@ -58,9 +58,9 @@ def _blur_kernel(
     last = RADIUS + PAD + H - (top - H + (PAD + H) * DILATION_Y) // DILATION_Y
     last = tl.minimum(TILE_Y + 2 * RADIUS, last)
     b_plane = tl.zeros([TILE_Y, TILE_X, BLOCK_C], dtype=tl.float32)
-    for j in range(first, last):
-        p_row = p_x + j * DILATION_Y * W * C
-        for term in range(TERMS):  # a loop: unrolled, two terms spill
+    for term in range(TERMS):  # outermost: inside the rows, what two terms share would be kept, and spill
+        for j in range(first, last):
+            p_row = p_x + j * DILATION_Y * W * C
             b_across = tl.zeros([TILE_X, BLOCK_C], dtype=tl.float32)
             for u in tl.static_range(N_TAPS):
                 b_x = tl.load(p_row + (u - RADIUS) * DILATION_X * C, mask=m_x[u], other=0.0)

@@ -6,8 +6,6 @@ is the same kernel on the blurred output gradient, with transposed weights and n
 fractions live in device memory, so nothing waits for the device; no atomics, a fixed order of sums.
 """
 
-from dataclasses import dataclass, replace
-
 import torch
 import triton
 import triton.language as tl
@@ -18,19 +16,14 @@ from triton_kernels.gaussian_blur import block_of
 SMALL = 1 << 22  # outputs of a product below which the larger tiles would leave an H100 half empty
 
 
-@dataclass(frozen=True, kw_only=True)
 class Tile:
     """A fixed tile of the product: a patch of pixels, so that displaced reads overlap, by outputs, by channels."""
 
-    y: int
-    x: int
-    outputs: int
-    channels: int
-    warps: int
-    stages: int
+    def __init__(self, *, y: int, x: int, outputs: int, channels: int, warps: int = 8, stages: int = 2) -> None:
+        self.y, self.x, self.outputs, self.channels = y, x, outputs, channels
+        self.warps, self.stages = warps, stages
 
 
-@dataclass(frozen=True, kw_only=True)
 class Displacements:
     """Where K units sample a plane, in device memory.
 
@@ -40,9 +33,8 @@ class Displacements:
         step: Pixels (down, right) between the four: the dilation of the convolution.
     """
 
-    offset: Tensor
-    fraction: Tensor
-    step: tuple[int, int]
+    def __init__(self, *, offset: Tensor, fraction: Tensor, step: tuple[int, int]) -> None:
+        self.offset, self.fraction, self.step = offset, fraction, step
 
 
 @triton.jit
@@ -144,17 +136,13 @@ def pack(weight: Tensor, dtype: torch.dtype) -> Tensor:
 def tile_of(channels: int, outputs: int, *, dtype: torch.dtype, precision: str, small: bool) -> Tile:
     """Return the tile of a product of padded sizes; ``small`` halves the pixels, where a GPU would stay half empty."""
     if dtype != torch.float32:
-        largest = Tile(y=8, x=16, outputs=256, channels=64, warps=8, stages=2)
+        tall, widest, deepest = 8, 256, 64
     elif precision == "tf32":
-        largest = Tile(y=8, x=16, outputs=128, channels=32, warps=8, stages=2)
+        tall, widest, deepest = 8, 128, 32
     else:
-        largest = Tile(y=4, x=16, outputs=64, channels=16, warps=8, stages=2)
-    return replace(
-        largest,
-        y=4 if small else largest.y,
-        outputs=block_of(outputs, largest.outputs),
-        channels=block_of(channels, largest.channels),
-    )
+        tall, widest, deepest = 4, 64, 16
+    tall = 4 if small else tall
+    return Tile(y=tall, x=16, outputs=block_of(outputs, widest), channels=block_of(channels, deepest))
 
 
 def convolve(

@@ -4,25 +4,27 @@ Bit row * kw + column is a cell. Boards of up to 31 cells are 32-bit integers, o
 ones two of them. A group grows from its lowest bit by shifts until nothing is added; bits never wrap around a row.
 """
 
-from dataclasses import dataclass
-from typing import Any
-
 import triton
 import triton.language as tl
 
 MAX_TAPS = 124  # two words of 62 bits
 
 
-@dataclass(frozen=True)
 class Board:
     """How the winners of a kh x kw window lie in one or two words; columns are masks of the first and last column."""
 
-    taps: int
-    bits: int
-    two: bool
-    word: Any
-    not_first: tuple[int, int]
-    not_last: tuple[int, int]
+    def __init__(
+        self,
+        *,
+        taps: int,
+        bits: int,
+        two: bool,
+        word: tl.dtype,
+        not_first: tuple[int, int],
+        not_last: tuple[int, int],
+    ) -> None:
+        self.taps, self.bits, self.two, self.word = taps, bits, two, word
+        self.not_first, self.not_last = not_first, not_last
 
 
 def board(kernel: tuple[int, int]) -> Board:
@@ -36,7 +38,8 @@ def board(kernel: tuple[int, int]) -> Board:
     first = sum(1 << (row * kernel[1]) for row in range(kernel[0]))
     masks = [full & ~first, full & ~(first << (kernel[1] - 1))]
     not_first, not_last = ((mask & low, mask >> bits) for mask in masks)
-    return Board(taps, bits, two, tl.int32 if taps <= 31 else tl.int64, not_first, not_last)
+    word = tl.int32 if taps <= 31 else tl.int64
+    return Board(taps=taps, bits=bits, two=two, word=word, not_first=not_first, not_last=not_last)
 
 
 @triton.jit

@@ -4,8 +4,6 @@ A lane holds the winners of one channel's window as a bit board (``topdown_board
 lowest channel, then the first cell.
 """
 
-from typing import NamedTuple
-
 import torch
 import triton
 import triton.language as tl
@@ -15,29 +13,6 @@ from triton_kernels import topdown_board, topdown_theta, topdown_worklist
 from triton_kernels.topdown_worklist import Below, Worklist
 
 LANES = 32  # of the second kernel: one warp, so that growing a group needs no barrier
-
-
-class Geometry(NamedTuple):
-    """Everything about a convolution that kernels take as numbers, in their order of arguments."""
-
-    N: int
-    OUT: int
-    HO: int
-    WO: int
-    H: int
-    W: int
-    PER_GROUP: int
-    s_b: int
-    s_g: int
-    s_c: int
-    s_y: int
-    s_x: int
-    t_y: int
-    t_x: int
-    p_y: int
-    p_x: int
-    d_y: int
-    d_x: int
 
 
 def tile(channels: int, taps: int, lanes: int = LANES) -> tuple[int, int, int]:
@@ -191,7 +166,7 @@ def _group_kernel(
             )  # fmt: skip
 
 
-class Chosen(NamedTuple):
+class Chosen:
     """What was chosen for each unit of a worklist, in its order; only the first ``count`` rows mean anything.
 
     Args:
@@ -201,9 +176,8 @@ class Chosen(NamedTuple):
         bits: Bits of the low word.
     """
 
-    theta: Tensor
-    group: Tensor
-    bits: int
+    def __init__(self, *, theta: Tensor, group: Tensor, bits: int) -> None:
+        self.theta, self.group, self.bits = theta, group, bits
 
 
 def geometry(
@@ -214,12 +188,12 @@ def geometry(
     padding: tuple[int, int],
     dilation: tuple[int, int],
     groups: int,
-) -> Geometry:
-    """Return what the kernels need to know; pairs are (vertical, horizontal)."""
+) -> tuple[int, ...]:
+    """Return what the kernels need to know, in the order of ``topdown_theta.GEOMETRY``; pairs are (vertical, horizontal)."""
     outputs, per_group = weight.shape[0], weight.shape[1]
     s_b, s_c, s_y, s_x = h.stride()
     sizes = (weight[0].numel(), outputs, *units[2:], *h.shape[2:], outputs // groups)
-    return Geometry._make((*sizes, s_b, per_group * s_c, s_c, s_y, s_x, *stride, *padding, *dilation))
+    return (*sizes, s_b, per_group * s_c, s_c, s_y, s_x, *stride, *padding, *dilation)
 
 
 def dense_layout(h: Tensor) -> Tensor:
@@ -269,13 +243,14 @@ def conv2d(
     h, weight = dense_layout(h), weight.contiguous()
     below = Below(h.shape, h, workspace)
     theta = torch.empty_like(units.values)
-    chosen = Chosen(theta, theta.new_empty((len(theta) if record else 0, 4), dtype=torch.int64), 0)
+    kernel = (weight.shape[2], weight.shape[3])
+    words = topdown_board.board(kernel)
+    group = theta.new_empty((len(theta) if record else 0, 4), dtype=torch.int64)
+    chosen = Chosen(theta=theta, group=group, bits=words.bits)
     if not units.capacity or not h.numel():
         return below.finish(), chosen
     numbers = geometry(h, weight, units.shape, stride, padding, dilation, groups)
-    kernel = (weight.shape[2], weight.shape[3])
     topdown_theta.launch(h, weight, units, theta, numbers, lower_bound, kernel, programs)
-    words = topdown_board.board(kernel)
     at_once = tile(weight.shape[1], words.taps, lanes)
     # the same order of scores, and exact for whole numbers: sum + (1 - alpha) / alpha * area
     a_sum, a_area = (1.0, (1 - alpha) / alpha) if alpha > 0 else (0.0, 1.0)
@@ -288,4 +263,4 @@ def conv2d(
         num_warps=warps,
         enable_fp_fusion=False,
     )
-    return below.finish(), chosen._replace(bits=words.bits)
+    return below.finish(), chosen

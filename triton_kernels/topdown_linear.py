@@ -1,7 +1,5 @@
 """Top-down gating of linear layers and of the bridge: theta, statistics, table and shares of a unit in one program."""
 
-from collections.abc import Sequence
-
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -111,7 +109,7 @@ def linear(
     *,
     mode: str,
     offset: int,
-    table: Sequence[float],
+    table: list[float] | tuple[float, ...],
     lower_bound: float,
     eps: float,
     count_zeros: bool = False,

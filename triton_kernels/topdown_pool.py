@@ -1,7 +1,5 @@
 """Top-down gating of pools: a lane owns one active unit of a maximum pool, a warp one of an average pool."""
 
-from collections.abc import Sequence
-
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -154,7 +152,7 @@ def avg_pool2d(
     padding: tuple[int, int] = (0, 0),
     mode: str,
     offset: int,
-    table: Sequence[float],
+    table: list[float] | tuple[float, ...],
     workspace: Tensor | None = None,
     programs: int | None = None,
 ) -> Worklist:

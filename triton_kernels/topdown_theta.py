@@ -6,8 +6,6 @@ halvings of the interval leave a product or two, and a bisection between the nex
 floats, ends at a product itself. Sums have a fixed order.
 """
 
-from dataclasses import dataclass
-
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -20,26 +18,24 @@ ROUNDS = tl.constexpr(12)  # halvings of the value before candidates are looked 
 INFINITY = tl.constexpr(float("inf"))
 
 
-@dataclass(frozen=True)
 class Plan:
     """How a program holds the products of one unit: ``blocks`` blocks of ``block`` products, in registers or not.
 
     ``registers`` bounds what a thread may use: left alone, ptxas spills a few values for the sake of occupancy.
     """
 
-    block: int
-    blocks: int
-    warps: int
-    registers: int
-    resident: bool = True
+    def __init__(self, *, block: int, blocks: int, warps: int, registers: int, resident: bool = True) -> None:
+        self.block, self.blocks, self.warps, self.registers = block, blocks, warps, registers
+        self.resident = resident
 
 
 def plan(products: int) -> Plan:
     """Return the plan for units of so many products; up to 36 registers a thread hold them."""
     for most, warps, registers in ((1024, 1, 128), (4608, 4, 168), (9216, 8, 224), (16384, 16, 128)):
         if products <= most:
-            return Plan(128 * warps, triton.cdiv(products, 128 * warps), warps, registers)
-    return Plan(1024, triton.cdiv(products, 1024), 8, 128, resident=False)
+            blocks = triton.cdiv(products, 128 * warps)
+            return Plan(block=128 * warps, blocks=blocks, warps=warps, registers=registers)
+    return Plan(block=1024, blocks=triton.cdiv(products, 1024), warps=8, registers=128, resident=False)
 
 
 @triton.jit

@@ -6,9 +6,6 @@ integers commute: the order in which programs run changes nothing. A cell joins 
 The host never asks how long a list is.
 """
 
-from dataclasses import dataclass
-from math import prod
-
 import torch
 import triton
 import triton.language as tl
@@ -21,7 +18,6 @@ WARPS = 132 * 32  # to start at most: half of what an H200 holds; their programs
 LIMIT = 2**31 - 2**22  # cells are addressed with 32 bits, and a stride over all programs must not overflow
 
 
-@dataclass(frozen=True, kw_only=True)
 class Worklist:
     """The non-zero cells of a gating map, in no particular order.
 
@@ -32,10 +28,8 @@ class Worklist:
         count: ``[1]`` int32, on the device.
     """
 
-    shape: tuple[int, ...]
-    cells: Tensor
-    values: Tensor
-    count: Tensor
+    def __init__(self, *, shape: tuple[int, ...], cells: Tensor, values: Tensor, count: Tensor) -> None:
+        self.shape, self.cells, self.values, self.count = shape, cells, values, count
 
     @property
     def capacity(self) -> int:
@@ -130,7 +124,7 @@ class Below:
 
     def __init__(self, shape: torch.Size | tuple[int, ...], like: Tensor, workspace: Tensor | None = None) -> None:
         self.worklist = _empty(shape, like)
-        cells = prod(shape)
+        cells = torch.Size(shape).numel()
         if workspace is None:
             workspace = torch.zeros(cells, device=like.device, dtype=torch.int64)
         elif workspace.dtype != torch.int64 or len(workspace) < cells:
@@ -148,7 +142,7 @@ class Below:
 
 
 def _empty(shape: torch.Size | tuple[int, ...], like: Tensor) -> Worklist:
-    cells = prod(shape)
+    cells = torch.Size(shape).numel()
     if cells > LIMIT:
         raise ValueError(
             f"a gating map of shape {list(shape)} has {cells} cells, more than {LIMIT}: use smaller batches"

@@ -94,7 +94,7 @@ def boxes_by_hand(mask: np.ndarray, contours: str) -> list[list[int]]:
 
 
 def max_box_acc_by_hand(maps: Tensor, boxes: Tensor, count: Tensor, iou: float, contours: str) -> tuple[float, float]:
-    """The share at the best of 100 thresholds, and the lowest such threshold (stnet.md 5.1)."""
+    """The share at the best of 100 thresholds, and the lowest such threshold."""
     best = (-1.0, 0.0)
     for tau in (k / 100 for k in range(100)):
         hits = 0

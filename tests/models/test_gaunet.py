@@ -14,16 +14,18 @@ from dotally.nn import GaussianConv2d, parameter_groups
 FAST = {"layer": {"max_sigma": 1.0}}
 SLIM: dict[str, Callable[[], nn.Module]] = {
     "mcnn": lambda: build_model("gaunet_mcnn", width=0.5, in_channels=3, **FAST),
-    "csrnet, pyramid": lambda: build_model("gaunet_csrnet", width=1 / 16, gaussians=(2, 4), max_offset=1, **FAST),
+    "csrnet, pyramid": lambda: build_model(
+        "gaunet_csrnet", width=1 / 16, gaussians=(2, 4), batch_norm=True, max_offset=1, **FAST
+    ),
     "csrnet, sequence": lambda: build_model(
         "gaunet_csrnet", width=1 / 16, gaussians=(2,), arrangement="sequence", batch_norm=True, max_offset=1, **FAST
     ),
     "csrnet, figure 3": lambda: build_model(
-        "gaunet_csrnet", width=1 / 32, gaussians=(2,), max_offset=1, preset="gaunet"
+        "gaunet_csrnet", width=1 / 16, gaussians=(2,), batch_norm=True, max_offset=1, preset="gaunet"
     ),
-    "sanet": lambda: build_model("gaunet_sanet", width=1 / 4, num_gaussians=2, **FAST),
+    "sanet": lambda: build_model("gaunet_sanet", width=1 / 4, layer={"max_sigma": 0.6}),
     "resnet50": lambda: build_model(
-        "gaunet_resnet50_counter", width=1 / 16, num_gaussians=2, stages=(3,), max_offset=1, **FAST
+        "gaunet_resnet50_counter", width=1 / 4, num_gaussians=2, stages=(3,), max_offset=1, **FAST
     ),
 }
 
@@ -144,23 +146,23 @@ def test_a_batch_of_two_equals_its_pictures_one_by_one(network: nn.Module) -> No
 
 
 def test_gradients_reach_every_parameter(network: nn.Module) -> None:
-    network(picture(2, 3, 64, 64)).square().sum().backward()
+    network(picture(2, 3, 32, 32)).square().sum().backward()
     assert [name for name, parameter in network.named_parameters() if not parameter.grad.any()] == []
 
 
+@pytest.mark.slow
 def test_one_picture_can_be_overfitted(network: nn.Module) -> None:
-    stride = network.stride
-    target = torch.zeros(1, 1, 32 // stride, 32 // stride)
-    rows, columns = (torch.tensor([1, 2, 3]) * 8 // stride, torch.tensor([2, 1, 3]) * 8 // stride)
-    target[0, 0, rows, columns] = torch.tensor([2.0, 1.0, 1.0])
-    x = nn.functional.interpolate(target, size=(32, 32)).expand(1, 3, 32, 32) / 2 + picture(1, 3, 32, 32) / 10
-    optimizer = torch.optim.Adam(parameter_groups(network, lr=3e-3, mu_lr_scale=3))
-    for _ in range(100):
+    cells = torch.zeros(1, 1, 4, 4)
+    cells[0, 0, [1, 2, 3], [2, 1, 3]] = torch.tensor([2.0, 1.0, 1.0])
+    x = nn.functional.interpolate(cells, size=(32, 32)).expand(1, 3, 32, 32) / 2 + picture(1, 3, 32, 32) / 10
+    target = nn.functional.interpolate(cells, size=(32 // network.stride,) * 2)
+    optimizer = torch.optim.Adam(parameter_groups(network, lr=1e-2, mu_lr_scale=1))
+    for _ in range(80):
         loss = (network(x) - target).square().sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert loss < 0.05 * target.square().sum()
+    assert loss < 0.1 * target.square().sum()
 
 
 @pytest.mark.parametrize(

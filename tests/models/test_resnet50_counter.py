@@ -33,7 +33,7 @@ def test_its_third_stage_keeps_the_resolution() -> None:
 @pytest.mark.parametrize("size", [(8, 8), (37, 61), (64, 40)])
 def test_any_size_gives_cells_of_eight_pixels(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    out = ResNet50Counter(width=1 / 16).eval()(torch.rand(2, 3, *size))
+    out = ResNet50Counter(width=1 / 16, form="c3").eval()(torch.rand(2, 3, *size))
     assert out.shape == (2, 1, -(-size[0] // 8), -(-size[1] // 8))
     assert (out >= 0).all()
 
@@ -69,3 +69,8 @@ def test_gaussian_layers_keep_their_own_weights() -> None:
 def test_weights_of_another_width_are_refused() -> None:
     with pytest.raises(WeightsError, match="of another shape"):
         load_imagenet_stages(ResNet50Counter(width=1 / 16), ResNet50(width=1 / 32).state_dict())
+
+
+def test_an_unknown_form_is_named() -> None:
+    with pytest.raises(ValueError, match="form must be one of linear, c3, got 'c-3'"):
+        ResNet50Counter(form="c-3")

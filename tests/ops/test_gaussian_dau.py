@@ -16,7 +16,7 @@ RADIUS = 3  # ceil(5 sigma) as published, ceil(4 max_sigma) here
 
 
 def derivative_kernels() -> dict[str, Tensor]:
-    """Specs/gaunet.md 3.2: D_w, D_mu1, D_mu2, D_sigma on one window."""
+    """The surrogate DAU-ConvNet computes: D_w, D_mu1, D_mu2, D_sigma on one window."""
     grid = torch.arange(-RADIUS, RADIUS + 1).double()
     v, u = torch.meshgrid(grid, grid, indexing="ij")
     g = torch.exp(-(u**2 + v**2) / (2 * SIGMA**2))
@@ -89,7 +89,7 @@ def test_it_differs_from_the_gradient_in_the_displacements_and_at_the_borders_on
         torch.testing.assert_close(dau[same], exact[same])
     inside = slice(6, -6)
     torch.testing.assert_close(dau[0][..., inside, inside], exact[0][..., inside, inside])
-    # 4 % at sigma 0.5 on a 32 x 32 map with displacements up to 4 (specs/gaunet.md 3.3); less with 2
+    # 4 % at sigma 0.5 on a 32 x 32 map with displacements up to 4; less with 2
     assert 0.005 < float((dau[0] - exact[0]).norm() / exact[0].norm()) < 0.05
     # on white noise, the same table: 0.74 and a cosine of 0.71
     assert float((dau[2] - exact[2]).norm() / exact[2].norm()) == pytest.approx(0.74, abs=0.05)

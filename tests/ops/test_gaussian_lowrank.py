@@ -1,4 +1,4 @@
-"""The shape basis: its ranks are those of specs/gaunet.md 4.4, and displaced banks have none."""
+"""The shape basis: its ranks are those found by a singular value decomposition, and displaced banks have none."""
 
 import pytest
 import torch

@@ -111,6 +111,15 @@ def test_mass_is_that_of_the_living_units_and_stays_where_the_input_is_positive(
     assert_close(selection.share.sum(dim=(1, 2)), selection.alive.float())
 
 
+def test_whole_numbers_tie_exactly_at_the_default_alpha() -> None:
+    # 0.2 * 10 + 0.8 * 1 and 0.2 * 6 + 0.8 * 2 differ in their last bit; 10 + 4 * 1 and 6 + 4 * 2 do not
+    h = torch.zeros(1, 2, 3, 3)
+    h[0, 0, 1, 1] = 10
+    h[0, 1, 2, :2] = 3
+    _, selection = td_conv2d(h, torch.ones(1, 2, 3, 3), torch.ones(1, 1, 1, 1), return_selection=True)
+    assert selection.channel.tolist() == [0]
+
+
 def test_linear_in_the_gating() -> None:
     h, weight, g, _ = layer("plain", integers=False)
     other = torch.rand(g.shape) * (torch.rand(g.shape) < 0.1)

@@ -375,3 +375,11 @@ def test_inputs_may_be_given_by_name(images: Tensor) -> None:
     plain = Written(lambda x, conv, act: F.adaptive_avg_pool2d(act(conv(x)), 1).flatten(1), 3, conv=conv, act=act)
     plain.fc = by_name.fc
     assert torch.equal(gating_of(by_name, images), gating_of(plain, images))
+
+
+def test_one_by_one_convolutions_have_a_strictness_of_their_own(images: Tensor) -> None:
+    model = Written(lambda x, conv: pooled(F.relu(conv(x))), 8, conv=positive(nn.Conv2d(4, 8, 1, bias=False)))
+    usual, strict = gating_of(model, images), gating_of(model, images, settings=Settings(pointwise_mode="top1"))
+    top = STNet(model, keep=["layers.conv"])(images, 1).gating["layers.conv"]
+    assert (strict > 0).sum() < (usual > 0).sum()
+    assert torch.allclose(strict, td_linear(images, model.layers["conv"].weight, top, mode="top1"))

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from lightning_fabric.utilities.distributed import DistributedSamplerWrapper
 from pytorch_lightning import LightningDataModule
+from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSamplerWrapper
 from torch import Generator
 from torch.utils.data import DataLoader, Sampler
 from typing_extensions import override
@@ -18,6 +19,7 @@ from dotally.data.official_target import official_target
 from dotally.data.sample import CrowdBatch, CrowdSample
 from dotally.data.sampling import Draw, SeededSampler
 from dotally.data.transforms import Augmentation, QuarterPatches, RandomCrop
+from dotally.errors import DataError
 from dotally.ops import Border, render_density_batch
 
 Split = Literal["train", "val", "test"]
@@ -145,11 +147,21 @@ class CrowdDataModule(LightningDataModule):
 
     @override
     def val_dataloader(self) -> DataLoader[CrowdSample]:
-        return self._loader(self.val_set, batch_size=self.eval_batch_size)
+        return self._whole(self.val_set)
 
     @override
     def test_dataloader(self) -> DataLoader[CrowdSample]:
-        return self._loader(self.test_set, batch_size=self.eval_batch_size)
+        return self._whole(self.test_set)
+
+    def _whole(self, dataset: CrowdDataset) -> DataLoader[CrowdSample]:
+        """Return whole pictures in order; several processes take turns, and none is counted twice to even them out."""
+        share = self.trainer.distributed_sampler_kwargs if self.trainer else None
+        if not share:
+            return self._loader(dataset, batch_size=self.eval_batch_size)
+        if len(dataset) < share["num_replicas"]:  # a process without a batch would leave the others waiting
+            raise DataError(f"{len(dataset)} pictures to measure on {share['num_replicas']} devices: use fewer devices")
+        sampler = UnrepeatedDistributedSamplerWrapper(range(len(dataset)), shuffle=False, **share)
+        return self._loader(dataset, batch_size=self.eval_batch_size, sampler=sampler)
 
     def _loader(self, dataset: CrowdDataset, **options: Any) -> DataLoader[CrowdSample]:
         return DataLoader(

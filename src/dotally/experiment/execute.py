@@ -11,7 +11,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from dotally.baselines import TrivialPredictors
 from dotally.callbacks import Curve, Heartbeat, Prediction, Predictions, RandomState
@@ -19,7 +21,7 @@ from dotally.callbacks.pictures import Panel, Pictures
 from dotally.data.crowd import CrowdDataModule
 from dotally.data.roots import data_roots
 from dotally.errors import DataError, DotallyError
-from dotally.experiment import identity
+from dotally.experiment import devices, identity
 from dotally.experiment.contact_sheet import write_sheet
 from dotally.experiment.environment import environment, patch
 from dotally.experiment.folder import BEAT, RunFolder
@@ -46,7 +48,7 @@ class Options:
         runs: Folder of the runs.
         workers: Processes that load pictures.
         accelerator: As Lightning's Trainer takes it.
-        devices: Likewise; the test split is read on one device whatever this says.
+        devices: How many train a run, sharing its batches; the test split is read on one whatever this says.
         progress: Whether to show progress bars.
         wandb: Whether runs are mirrored to Weights & Biases, and whether over the network.
     """
@@ -198,18 +200,17 @@ def _trivial(cell: Trivial, data: CrowdDataModule) -> list[Prediction]:
 def _network(
     job: Job, run: Run, data: CrowdDataModule, options: Options, record: Mirror, beat: Heartbeat
 ) -> tuple[list[Prediction], dict[str, Any]]:
-    task = run.task()
+    task = _task(run, options)
     facts: dict[str, Any] = {"parameters": sum(p.numel() for p in task.parameters())}
     checkpoint = None
-    if run.weights:
-        load_into(task.model, read_weights(find_weights(run.weights, options)).state)
     if run.max_epochs:
-        facts |= _fit(job, run, task, data, options, record, beat)
+        curve = Curve(job.folder.metrics)
+        bars = [RichProgressBar(leave=False)] if options.progress else []
+        facts |= _fit(job, run, task, data, options, [curve, beat, *record.callbacks(curve), *bars])
         checkpoint = job.folder.checkpoints / "best.ckpt"
     predictions = Predictions()
     sheet = [Pictures(test=partial(_sheet, job), number=6)] if data.pictures_may_leave else []
-    # one device: a sampler that deals a test split to several would count some pictures twice
-    tester = pl.Trainer(**_trainer_arguments(run, options) | {"devices": 1}, callbacks=[predictions, beat, *sheet])
+    tester = pl.Trainer(**_trainer_arguments(run, options), callbacks=[predictions, beat, *sheet])
     figures = tester.test(task, data, ckpt_path=checkpoint, weights_only=True, verbose=False)[0]
     facts["metrics"] = {name.removeprefix("test/"): value for name, value in figures.items()}
     return predictions.rows, facts
@@ -223,30 +224,34 @@ def _sheet(job: Job, panels: Sequence[Panel], step: int) -> None:
 
 
 def _fit(
-    job: Job,
-    run: Run,
-    task: CountingTask,
-    data: CrowdDataModule,
-    options: Options,
-    record: Mirror,
-    beat: Heartbeat,
+    job: Job, run: Run, task: CountingTask, data: CrowdDataModule, options: Options, callbacks: Sequence[Callback]
 ) -> dict[str, Any]:
     best, last = checkpoints(job.folder.checkpoints, run.monitor)
-    bars = [RichProgressBar(leave=False)] if options.progress else []
-    curve = Curve(job.folder.metrics)
-    trainer = pl.Trainer(
-        **_trainer_arguments(run, options),
-        max_epochs=run.max_epochs,
-        callbacks=[best, last, curve, RandomState(), beat, *record.callbacks(curve), *bars],
-    )
+    arguments = _trainer_arguments(run, options)
+    if options.devices > 1:  # whose processes are ours to start, whatever a cluster says
+        plugins = [LightningEnvironment()]
+        arguments |= {"devices": options.devices, "sync_batchnorm": True, "plugins": plugins}
     begun = job.folder.checkpoints / "last.ckpt"
-    try:
-        trainer.fit(task, data, ckpt_path=begun if begun.exists() else None, weights_only=True)
-    except SystemExit as left:  # what Lightning makes of Ctrl-C
-        raise KeyboardInterrupt from left
+    with devices.several(options.devices):
+        trainer = pl.Trainer(**arguments, max_epochs=run.max_epochs, callbacks=[best, last, RandomState(), *callbacks])
+        devices.share(task, data, trainer)
+        try:
+            trainer.fit(task, data, ckpt_path=begun if begun.exists() else None, weights_only=True)
+        except SystemExit as left:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from left
     chosen = torch.load(job.folder.checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
     score = best.best_model_score
-    return {"best_epoch": int(chosen["epoch"]), "best": {run.monitor: None if score is None else float(score)}}
+    found = {"best_epoch": int(chosen["epoch"]), "best": {run.monitor: None if score is None else float(score)}}
+    return found if options.devices == 1 else {**found, "devices": options.devices}
+
+
+def assist(job: Job, options: Options) -> None:
+    """Train one of the further devices of a job that another process has claimed; writes nothing."""
+    assert isinstance(job.cell, Run)
+    pl.seed_everything(job.seed, workers=True, verbose=False)
+    with devices.helping():
+        task, data = _task(job.cell, options), data_module(job.cell, job.seed, options)
+        _fit(job, job.cell, task, data, options, [Curve(job.folder.metrics)])
 
 
 def checkpoints(folder: Path, monitor: str) -> tuple[ModelCheckpoint, ModelCheckpoint]:
@@ -266,20 +271,25 @@ def fast_dev_run(cell: Run | Trivial, options: Options) -> None:
     if isinstance(cell, Trivial):
         _trivial(cell, data)
         return
-    task = cell.task()
-    if cell.weights:
-        load_into(task.model, read_weights(find_weights(cell.weights, options)).state)
+    task = _task(cell, options)
     trainer = pl.Trainer(**_trainer_arguments(cell, options), fast_dev_run=True)
     if cell.max_epochs:
         trainer.fit(task, data)
     trainer.test(task, data, verbose=False)
 
 
+def _task(run: Run, options: Options) -> CountingTask:
+    task = run.task()
+    if run.weights:
+        load_into(task.model, read_weights(find_weights(run.weights, options)).state)
+    return task
+
+
 def _trainer_arguments(run: Run, options: Options) -> dict[str, Any]:
     return {
         **run.trainer,
         "accelerator": options.accelerator,
-        "devices": options.devices,
+        "devices": 1,
         "logger": False,
         "num_sanity_val_steps": 0,
         "enable_progress_bar": options.progress,

@@ -6,11 +6,15 @@ from typing import Any, Literal
 
 from dotally.baselines import Kind
 from dotally.data.crowd import CrowdDataModule
-from dotally.tasks import CountingTask
+from dotally.data.localization import LocalizationDataModule
+from dotally.tasks import CountingTask, LocalizationTask
 
 # How a checkpoint was chosen: on a validation split carved from train (ours), on the test split (what many
 # published codes did), or nobody says.
 Protocol = Literal["val", "test-best", "unknown"]
+# a run counts, or it localizes
+Task = CountingTask | LocalizationTask
+Data = CrowdDataModule | LocalizationDataModule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +66,8 @@ class Run:
 
     row: str
     column: str
-    task: Callable[[], CountingTask]
-    data: Callable[..., CrowdDataModule]
+    task: Callable[[], Task]
+    data: Callable[..., Data]
     max_epochs: int
     weights: str | None = None
     trainer: Mapping[str, Any] = field(default_factory=dict)

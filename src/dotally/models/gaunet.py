@@ -18,7 +18,7 @@ from dotally.models.gaussian_field import gaussian_field
 from dotally.models.mcnn import MCNN
 from dotally.models.receptive_field import ReceptiveField, SeesLocally
 from dotally.models.registry import register
-from dotally.models.resnet50_counter import ResNet50Counter
+from dotally.models.resnet50_counter import OutputForm, ResNet50Counter
 from dotally.models.sanet import Form, SANet
 from dotally.models.vgg import VGG16_FEATURES, conv_stack, initialise, scaled
 from dotally.nn import GaussianConv2d, gaussianize
@@ -60,7 +60,11 @@ class GauNetMCNN(MCNN):
         gaussianize(self, ["branch*.0", "branch*.3", "fuse.0"], num_gaussians=_MCNN_FIRST, **kind)
         for column, count in _MCNN_LAST.items():
             gaussianize(self, [f"{column}.6", f"{column}.8"], num_gaussians=count, **kind)
-        _make_positive(self.fuse[0])
+        # with either sign, the last ReLU could cut off everything from the start
+        fuse = self.fuse[0]
+        assert isinstance(fuse, GaussianConv2d)
+        with torch.no_grad():
+            fuse.weight.abs_()
 
     @property
     @override
@@ -183,7 +187,6 @@ class GauNetSANet(SANet):
     ) -> None:
         super().__init__(width=width, form=form, in_channels=in_channels)
         gaussianize(self, "*", num_gaussians=num_gaussians, **_kind(preset, layer))
-        _make_positive(self.output_layer)
 
 
 @register("gaunet_resnet50_counter")
@@ -196,6 +199,7 @@ class GauNetResNet50Counter(ResNet50Counter):
         num_gaussians: Gaussians K of each layer; 4 in the published code.
         stages: Stages (1 to 3) whose bottlenecks change; the figure draws the second, the code touches the third.
         width: Factor on every number of channels; ImageNet weights fit 1.0.
+        form: "linear" or "c3"; see :class:`ResNet50Counter`.
         in_channels: Channels of the input.
         preset: None, "gaunet" (figure 3) or "dau"; see the module and :class:`dotally.nn.GaussianConv2d`.
         layer: Further arguments of the Gaussian layers, such as ``{"shift": "exact", "max_sigma": 1.0}``.
@@ -211,12 +215,13 @@ class GauNetResNet50Counter(ResNet50Counter):
         num_gaussians: int = 4,
         stages: Sequence[int] = (2, 3),
         width: float = 1.0,
+        form: OutputForm = "linear",
         in_channels: int = 3,
         preset: Preset | None = None,
         layer: Mapping[str, Any] | None = None,
         max_offset: float = 2,
     ) -> None:
-        super().__init__(width=width, in_channels=in_channels)
+        super().__init__(width=width, form=form, in_channels=in_channels)
         if not stages or not set(stages) <= {1, 2, 3}:
             raise ValueError(f"stages must be some of 1, 2, 3, got {list(stages)}")
         names = [f"layer{stage}.*.conv2" for stage in stages]
@@ -237,10 +242,3 @@ def _stack(convolutions: Sequence[nn.Module], *, batch_norm: bool) -> nn.Sequent
             layers.append(nn.BatchNorm2d(convolution.out_channels))
         layers.append(nn.ReLU())
     return nn.Sequential(*layers)
-
-
-def _make_positive(layer: nn.Module) -> None:
-    # with either sign, the last ReLU could cut off everything from the start
-    assert isinstance(layer, GaussianConv2d)
-    with torch.no_grad():
-        layer.weight.abs_()

@@ -1,8 +1,8 @@
 """ResNet-50 as a counter: its first three stages at 1/8 of the picture, then two 1x1 convolutions."""
 
 from collections.abc import Mapping
+from typing import Literal, get_args
 
-import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -13,6 +13,8 @@ from dotally.models.resnet import EXPANSION, residual_stage
 from dotally.models.vgg import initialise, scaled
 from dotally.models.weights import load_into
 from dotally.nn import GaussianConv2d
+
+OutputForm = Literal["linear", "c3"]
 
 
 @register("resnet50_counter")
@@ -25,14 +27,17 @@ class ResNet50Counter(SeesLocally, nn.Module):
 
     Args:
         width: Factor on every number of channels; ImageNet weights fit 1.0.
+        form: "c3" ends with a ReLU as C-3 does, which can die and leave an empty map; "linear" without.
         in_channels: Channels of the input.
 
     Raises:
-        ValueError: If ``width`` is not positive.
+        ValueError: If ``width`` is not positive or ``form`` is neither.
     """
 
-    def __init__(self, *, width: float = 1.0, in_channels: int = 3) -> None:
+    def __init__(self, *, width: float = 1.0, form: OutputForm = "linear", in_channels: int = 3) -> None:
         super().__init__()
+        if form not in get_args(OutputForm):
+            raise ValueError(f"form must be one of {', '.join(get_args(OutputForm))}, got {form!r}")
         c1, c2, c3 = (scaled(channels, width) for channels in (64, 128, 256))
         self.conv1 = nn.Conv2d(in_channels, c1, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(c1)
@@ -41,14 +46,14 @@ class ResNet50Counter(SeesLocally, nn.Module):
         self.layer1 = residual_stage(c1, c1, 3)
         self.layer2 = residual_stage(EXPANSION * c1, c2, 4, stride=2)
         self.layer3 = residual_stage(EXPANSION * c2, c3, 6)
-        last = nn.Conv2d(scaled(128, width), 1, kernel_size=1)
+        hidden = scaled(128, width)
         self.head = nn.Sequential(
-            nn.Conv2d(EXPANSION * c3, last.in_channels, kernel_size=1), nn.ReLU(), last, nn.ReLU()
+            nn.Conv2d(EXPANSION * c3, hidden, kernel_size=1),
+            nn.ReLU(),
+            nn.Conv2d(hidden, 1, kernel_size=1),
+            nn.ReLU() if form == "c3" else nn.Identity(),
         )
         initialise(self, "he")
-        # with either sign, the last ReLU could cut off everything from the start
-        with torch.no_grad():
-            last.weight.abs_()
 
     @property
     @override
@@ -66,7 +71,8 @@ class ResNet50Counter(SeesLocally, nn.Module):
                 :mod:`dotally.models.preprocessing`.
 
         Returns:
-            ``[B, 1, ceil(H / 8), ceil(W / 8)]`` heads per cell, never negative.
+            ``[B, 1, ceil(H / 8), ceil(W / 8)]`` heads per cell; nothing keeps those of "linear" from being
+            slightly negative.
         """
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         return self.head(self.layer3(self.layer2(self.layer1(x))))

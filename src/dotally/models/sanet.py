@@ -20,13 +20,13 @@ _POOLED = 8
 class SANet(nn.Module):
     """Density at the picture's own size: aggregated scales, then transposed convolutions; its sum is the count.
 
-    Instance normalisation sees the whole map, so a cell depends on all of the picture. The last layer's weights are
-    drawn positive, so that its ReLU is not dead from the start.
+    Instance normalisation sees the whole map, so a cell depends on all of the picture.
 
     Args:
         width: Factor on every number of channels.
-        form: "paper" ends its encoder with 64 channels (0.91 M parameters, as its table says); "c3" is that of
-            C-3-Framework with 128 (1.39 M), whose results are quoted for GauNet's code line.
+        form: "paper" ends its encoder with 64 channels (0.91 M parameters, as its table says) and its last layer is
+            linear; "c3" is that of C-3-Framework, from which GauNet's code comes, with 128 (1.39 M) and a last ReLU,
+            which often dies and leaves an empty map (re-implementations report this of most random starts).
         in_channels: Channels of the input.
 
     Raises:
@@ -58,10 +58,8 @@ class SANet(nn.Module):
             *_normalised(nn.Conv2d(d3, d3, 3, padding=1, bias=False)),
         )
         self.output_layer = nn.Conv2d(d3, 1, kernel_size=1)
-        self.relu = nn.ReLU()
+        self.activation = nn.ReLU() if form == "c3" else nn.Identity()
         initialise(self, "he")
-        with torch.no_grad():
-            self.output_layer.weight.abs_()
 
     @property
     def stride(self) -> int:
@@ -81,13 +79,13 @@ class SANet(nn.Module):
                 16, are padded with zeros on the right and at the bottom, and the density there is cut off.
 
         Returns:
-            ``[B, 1, H, W]`` heads per pixel, never negative.
+            ``[B, 1, H, W]`` heads per pixel; nothing keeps those of "paper" from being slightly negative.
         """
         height, width = x.shape[-2:]
         # instance norm has no statistics of a map of one cell
         down, right = (max(16, -(-length // _POOLED) * _POOLED) - length for length in (height, width))
         x = self.decoder(self.encoder(F.pad(x, (0, right, 0, down))))
-        return self.relu(self.output_layer(x))[..., :height, :width]
+        return self.activation(self.output_layer(x))[..., :height, :width]
 
 
 class ScaleAggregation(nn.Module):

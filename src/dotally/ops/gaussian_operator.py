@@ -87,7 +87,8 @@ def gradients(
     elif execution == "fused":
         from dotally.ops.gaussian_fused import fused_backward
 
-        found = Gradients(*fused_backward(*inputs, **_fused_arguments(setting), grad_mode=grad_mode))
+        wanted_of = (asked.x, asked.mu, asked.sigma)
+        found = Gradients(*fused_backward(*inputs, **_fused_arguments(setting), grad_mode=grad_mode, wanted=wanted_of))
     elif execution == "dense":
         found = dense_gradients(*inputs, setting, asked)
     else:

@@ -81,7 +81,7 @@ class Plan(NamedTuple):
     seconds: dict[str, float]
 
 
-# measured on one H200 (specs/kernels.md): bf16 790 TFLOP/s, copy 4.3 TB/s; half of the former for TF32
+# assumed ceilings of an H200, from a design note: bf16 790 TFLOP/s, copy 4.3 TB/s; half of the former for TF32
 GPU = Machine(matmul=790e12, vector=67e12, memory=4.3e12, call=4e-6, overlaps=True)
 # one core; only the ratios matter, and they are alike on others
 CPU = Machine(matmul=65e9, vector=20e9, memory=12e9, call=1e-5, overlaps=False)

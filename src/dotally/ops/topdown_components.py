@@ -69,6 +69,8 @@ def _raster_labels(window: Ints, cell: Ints, kernel: tuple[int, int]) -> Ints:
 def best(groups: Groups, channels: int, alpha: float, release: bool) -> Bools:
     """Choose the groups with the highest ``alpha * sum + (1 - alpha) * area`` of their unit.
 
+    Compared is the sum plus (1 - alpha) / alpha times the area, so that whole numbers tie exactly at alpha = 0.2.
+
     Exact ties: the lowest channel, then the group whose first cell comes first in raster order. With ``release``, as
     published: within a channel the last of equal groups, and every channel that reaches the unit's maximum.
 
@@ -77,7 +79,7 @@ def best(groups: Groups, channels: int, alpha: float, release: bool) -> Bools:
     """
     if not len(groups.window):
         return np.zeros(0, np.bool_)
-    score = alpha * groups.total + (1 - alpha) * groups.area
+    score = groups.total + (1 - alpha) / alpha * groups.area if alpha > 0 else groups.area.astype(np.float64)
     unit = groups.window // channels
     opens = np.diff(unit, prepend=-1) != 0
     chosen = score == np.maximum.reduceat(score, np.flatnonzero(opens))[np.cumsum(opens) - 1]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dotally.ops.topdown_checks import check_compat, check_constants, check_floating, pair, same_batch
 from dotally.ops.topdown_conv_cpu import ConvRule, conv2d_cpu, conv2d_selection_cpu
+from dotally.ops.topdown_cuda import td_conv2d_cuda, td_conv2d_selection_cuda
 from dotally.ops.topdown_statistics import Compat
 
 
@@ -284,3 +285,7 @@ def _rule(
         eps=eps,
         release=release,
     )
+
+
+_conv2d.register_kernel("cuda")(td_conv2d_cuda)
+_conv2d_selection.register_kernel("cuda")(td_conv2d_selection_cuda)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dotally.ops.topdown_checks import check_compat, check_constants, check_floating, check_rule
+from dotally.ops.topdown_cuda import td_bridge_cuda, td_linear_cuda, td_linear_selection_cuda
 from dotally.ops.topdown_linear_cpu import LinearRule, bridge_cpu, linear_cpu, linear_selection_cpu
 from dotally.ops.topdown_statistics import DEFAULT_TABLE, Compat, Mode, Rule, Table
 
@@ -289,3 +290,8 @@ def _rule(mode: str, offset: int, table: list[float], lower_bound: float, eps: f
     rows = list(zip(table[::2], table[1::2], strict=True))
     second = Rule(mode=mode, offset=offset, table=rows, release=release)
     return LinearRule(lower_bound=lower_bound, eps=eps, release=release, second=second)
+
+
+_linear.register_kernel("cuda")(td_linear_cuda)
+_linear_selection.register_kernel("cuda")(td_linear_selection_cuda)
+_bridge.register_kernel("cuda")(td_bridge_cuda)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from dotally.ops.topdown_checks import check_compat, check_floating, check_rule, pair, same_batch
+from dotally.ops.topdown_cuda import td_adaptive_avg_pool2d_cuda, td_avg_pool2d_cuda, td_max_pool2d_cuda
 from dotally.ops.topdown_pool_cpu import adaptive_windows, avg_pool2d_cpu, max_pool2d_cpu, strided_windows
 from dotally.ops.topdown_statistics import DEFAULT_TABLE, Compat, Mode, Rule
 
@@ -221,3 +222,8 @@ def _rule(mode: str, offset: int, release: bool) -> Rule:
 
 def _two(sides: list[int] | torch.Size) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
+
+
+_max_pool2d.register_kernel("cuda")(td_max_pool2d_cuda)
+_avg_pool2d.register_kernel("cuda")(td_avg_pool2d_cuda)
+_adaptive_avg_pool2d.register_kernel("cuda")(td_adaptive_avg_pool2d_cuda)

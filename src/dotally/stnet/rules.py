@@ -114,13 +114,13 @@ def _select_contiguous(layer: Layer, h: Tensor, weight: Tensor, gating: Tensor, 
 
 
 def _select_important(layer: Layer, h: Tensor, weight: Tensor, gating: Tensor) -> Tensor:
-    constants = layer.settings
+    constants, pointwise = layer.settings, h.ndim == 4
     return td_linear(
         h,
         weight,
         gating,
-        mode=constants.linear_mode,
-        offset=constants.linear_offset,
+        mode=constants.pointwise_mode if pointwise else constants.linear_mode,
+        offset=constants.pointwise_offset if pointwise else constants.linear_offset,
         lower_bound=constants.linear_lower_bound,
         eps=constants.linear_eps,
         compat=layer.compat,
@@ -135,7 +135,7 @@ def _pointwise_convolution(layer: Layer, call: ConvolutionCall, gating: Tensor) 
     height, width = gating.shape[-2:]
     seen = padded[:, :, ::down, ::right][:, :, :height, :width]
     triples = zip(seen.chunk(call.groups, 1), call.weight.chunk(call.groups), gating.chunk(call.groups, 1), strict=True)
-    parts = [_select_important(layer, h.contiguous(), w.flatten(1), g.contiguous()) for h, w, g in triples]
+    parts = [_select_important(layer, h.contiguous(), w, g.contiguous()) for h, w, g in triples]
     result = parts[0].new_zeros(padded.shape)
     result[:, :, ::down, ::right][:, :, :height, :width] = torch.cat(parts, dim=1)
     return result[:, :, top : top + call.h.shape[2], left : left + call.h.shape[3]]

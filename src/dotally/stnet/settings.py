@@ -18,8 +18,11 @@ class Settings:
         alpha: Weight of a component's sum against its area where a convolution picks one component, 0 to 1.
         conv_lower_bound: A convolution's unit whose net input is not above it passes nothing on.
         conv_eps: Slack below theta, which absorbs rounding in the release.
-        linear_mode: Second stage of fully connected layers and 1x1 convolutions: "stat", "all" or "top1".
+        linear_mode: Second stage of fully connected layers: "stat", "all" or "top1".
         linear_offset: Rows to go down the table of cuts there; larger keeps more winners.
+        pointwise_mode: As ``linear_mode``, for 1x1 convolutions, which AlexNet has none of.
+        pointwise_offset: As ``linear_offset``, for them. At 3 the gating of a network made of them (GoogLeNet,
+            ResNet-50) becomes dense on its way down, and its pass costs many times its forward; 0 keeps it sparse.
         linear_lower_bound: As ``conv_lower_bound``.
         linear_eps: As ``conv_eps``.
         bridge_mode: Second stage of the bridge between fully connected and convolutional part; "all" leaves it out.
@@ -34,6 +37,8 @@ class Settings:
     conv_eps: float = 2e-4
     linear_mode: Selection = "stat"
     linear_offset: int = 3
+    pointwise_mode: Selection = "stat"
+    pointwise_offset: int = 3
     linear_lower_bound: float = 1e-5
     linear_eps: float = 1e-4
     bridge_mode: Selection = "stat"

@@ -17,8 +17,7 @@ from dotally.tasks import CountingTask
 from dotally.training.flags import Subcommand
 
 EPOCHS = 20  # where neither epochs nor steps nor minutes are asked for
-# no inference mode, because metrics that were reset in one cannot be updated in the training that follows
-_DEFAULTS = {"logger": False, "num_sanity_val_steps": 0, "devices": 1, "inference_mode": False}
+_DEFAULTS = {"logger": False, "num_sanity_val_steps": 0, "devices": 1}
 # lines of jsonargparse's messages that say nothing to whoever typed the command
 _NOISE = ("Does not validate", "Subtypes:", "Errors:", "Given value", "- Expected a <class 'NoneType'>")
 
