@@ -1,5 +1,6 @@
 """Counting by density: regress a map of heads per cell, whose sum is the count."""
 
+import math
 from typing import Any, cast
 
 import torch
@@ -37,9 +38,9 @@ class CountingTask(LightningModule):
         momentum: Of SGD.
         weight_decay: L2 penalty (SGD, Adam) or decoupled decay (AdamW).
         schedule: How the learning rate moves over the whole training; None keeps it.
-        freeze_batch_norm: Share of the epochs, 0 to 1, after which batch norm keeps its running statistics. Crowds make
-            the statistics of a batch swing, and a network that learnt with those counts a constant too many or too few
-            with the running ones; the last epochs, at a low rate, mend that. None never freezes.
+        freeze_batch_norm: Share of the epochs, 0 to 1, after which batch norm keeps its statistics, averaged over the
+            epoch before. Crowds make the statistics of a batch swing, and a network that learnt with those counts
+            some too many or too few everywhere with averaged ones: the last epochs mend that. None never freezes.
         map_quality: Whether testing also measures PSNR and SSIM of the maps, which is slow.
 
     Attributes:
@@ -107,11 +108,15 @@ class CountingTask(LightningModule):
     @override
     def on_train_epoch_start(self) -> None:
         share, epochs = self.hparams["freeze_batch_norm"], self.trainer.max_epochs
-        if share is None or epochs is None or self.current_epoch < share * epochs:
+        if share is None or epochs is None:
             return
+        left = math.ceil(share * epochs) - self.current_epoch  # epochs until the first frozen one
         for module in self.model.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
+            if isinstance(module, torch.nn.BatchNorm2d) and left <= 0:
                 module.eval()
+            elif isinstance(module, torch.nn.BatchNorm2d) and left == 1:
+                module.reset_running_stats()
+                module.momentum = None  # all batches of the epoch weigh the same
 
     @override
     def training_step(self, batch: CrowdBatch, batch_idx: int) -> Tensor:
