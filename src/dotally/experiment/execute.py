@@ -11,9 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
-from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from dotally.baselines import TrivialPredictors
 from dotally.callbacks import Curve, Heartbeat, Prediction, Predictions, RandomState
@@ -21,7 +19,7 @@ from dotally.callbacks.pictures import Panel, Pictures
 from dotally.data.crowd import CrowdDataModule
 from dotally.data.roots import data_roots
 from dotally.errors import DataError, DotallyError
-from dotally.experiment import devices, identity
+from dotally.experiment import identity
 from dotally.experiment.contact_sheet import write_sheet
 from dotally.experiment.environment import environment, patch
 from dotally.experiment.folder import BEAT, RunFolder
@@ -48,7 +46,7 @@ class Options:
         runs: Folder of the runs.
         workers: Processes that load pictures.
         accelerator: As Lightning's Trainer takes it.
-        devices: How many train a run, sharing its batches; the test split is read on one whatever this says.
+        devices: Likewise; the test split is read on one device whatever this says.
         progress: Whether to show progress bars.
         wandb: Whether runs are mirrored to Weights & Biases, and whether over the network.
     """
@@ -200,17 +198,18 @@ def _trivial(cell: Trivial, data: CrowdDataModule) -> list[Prediction]:
 def _network(
     job: Job, run: Run, data: CrowdDataModule, options: Options, record: Mirror, beat: Heartbeat
 ) -> tuple[list[Prediction], dict[str, Any]]:
-    task = _task(run, options)
+    task = run.task()
     facts: dict[str, Any] = {"parameters": sum(p.numel() for p in task.parameters())}
     checkpoint = None
+    if run.weights:
+        load_into(task.model, read_weights(find_weights(run.weights, options)).state)
     if run.max_epochs:
-        curve = Curve(job.folder.metrics)
-        bars = [RichProgressBar(leave=False)] if options.progress else []
-        facts |= _fit(job, run, task, data, options, [curve, beat, *record.callbacks(curve), *bars])
+        facts |= _fit(job, run, task, data, options, record, beat)
         checkpoint = job.folder.checkpoints / "best.ckpt"
     predictions = Predictions()
     sheet = [Pictures(test=partial(_sheet, job), number=6)] if data.pictures_may_leave else []
-    tester = pl.Trainer(**_trainer_arguments(run, options), callbacks=[predictions, beat, *sheet])
+    # one device: a sampler that deals a test split to several would count some pictures twice
+    tester = pl.Trainer(**_trainer_arguments(run, options) | {"devices": 1}, callbacks=[predictions, beat, *sheet])
     figures = tester.test(task, data, ckpt_path=checkpoint, weights_only=True, verbose=False)[0]
     facts["metrics"] = {name.removeprefix("test/"): value for name, value in figures.items()}
     return predictions.rows, facts
@@ -224,34 +223,30 @@ def _sheet(job: Job, panels: Sequence[Panel], step: int) -> None:
 
 
 def _fit(
-    job: Job, run: Run, task: CountingTask, data: CrowdDataModule, options: Options, callbacks: Sequence[Callback]
+    job: Job,
+    run: Run,
+    task: CountingTask,
+    data: CrowdDataModule,
+    options: Options,
+    record: Mirror,
+    beat: Heartbeat,
 ) -> dict[str, Any]:
     best, last = checkpoints(job.folder.checkpoints, run.monitor)
-    arguments = _trainer_arguments(run, options)
-    if options.devices > 1:  # whose processes are ours to start, whatever a cluster says
-        plugins = [LightningEnvironment()]
-        arguments |= {"devices": options.devices, "sync_batchnorm": True, "plugins": plugins}
+    bars = [RichProgressBar(leave=False)] if options.progress else []
+    curve = Curve(job.folder.metrics)
+    trainer = pl.Trainer(
+        **_trainer_arguments(run, options),
+        max_epochs=run.max_epochs,
+        callbacks=[best, last, curve, RandomState(), beat, *record.callbacks(curve), *bars],
+    )
     begun = job.folder.checkpoints / "last.ckpt"
-    with devices.several(options.devices):
-        trainer = pl.Trainer(**arguments, max_epochs=run.max_epochs, callbacks=[best, last, RandomState(), *callbacks])
-        devices.share(task, data, trainer)
-        try:
-            trainer.fit(task, data, ckpt_path=begun if begun.exists() else None, weights_only=True)
-        except SystemExit as left:  # what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt from left
+    try:
+        trainer.fit(task, data, ckpt_path=begun if begun.exists() else None, weights_only=True)
+    except SystemExit as left:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from left
     chosen = torch.load(job.folder.checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
     score = best.best_model_score
-    found = {"best_epoch": int(chosen["epoch"]), "best": {run.monitor: None if score is None else float(score)}}
-    return found if options.devices == 1 else {**found, "devices": options.devices}
-
-
-def assist(job: Job, options: Options) -> None:
-    """Train one of the further devices of a job that another process has claimed; writes nothing."""
-    assert isinstance(job.cell, Run)
-    pl.seed_everything(job.seed, workers=True, verbose=False)
-    with devices.helping():
-        task, data = _task(job.cell, options), data_module(job.cell, job.seed, options)
-        _fit(job, job.cell, task, data, options, [Curve(job.folder.metrics)])
+    return {"best_epoch": int(chosen["epoch"]), "best": {run.monitor: None if score is None else float(score)}}
 
 
 def checkpoints(folder: Path, monitor: str) -> tuple[ModelCheckpoint, ModelCheckpoint]:
@@ -271,25 +266,20 @@ def fast_dev_run(cell: Run | Trivial, options: Options) -> None:
     if isinstance(cell, Trivial):
         _trivial(cell, data)
         return
-    task = _task(cell, options)
+    task = cell.task()
+    if cell.weights:
+        load_into(task.model, read_weights(find_weights(cell.weights, options)).state)
     trainer = pl.Trainer(**_trainer_arguments(cell, options), fast_dev_run=True)
     if cell.max_epochs:
         trainer.fit(task, data)
     trainer.test(task, data, verbose=False)
 
 
-def _task(run: Run, options: Options) -> CountingTask:
-    task = run.task()
-    if run.weights:
-        load_into(task.model, read_weights(find_weights(run.weights, options)).state)
-    return task
-
-
 def _trainer_arguments(run: Run, options: Options) -> dict[str, Any]:
     return {
         **run.trainer,
         "accelerator": options.accelerator,
-        "devices": 1,
+        "devices": options.devices,
         "logger": False,
         "num_sanity_val_steps": 0,
         "enable_progress_bar": options.progress,

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from dotally.data.crowd import OPERATIONAL
-from dotally.experiment.localization import Localization, methods_spec
 from dotally.experiment.spec import Run, Trivial
 
 # arguments that decide nothing of what a run computes
@@ -27,8 +26,6 @@ def resolved_spec(cell: Run | Trivial) -> dict[str, Any]:
     spec["task"] = {"class": _name(task), "arguments": _plain(dict(task.hparams))}
     for name in ("max_epochs", "weights", "monitor", "protocol"):
         spec[name] = getattr(cell, name)
-    if isinstance(cell, Localization):
-        spec["methods"] = methods_spec(cell.methods)
     return {**spec, "trainer": _plain(dict(cell.trainer)), "engine": ENGINE}
 
 
@@ -61,9 +58,7 @@ def deciding_modules(cell: Run | Trivial) -> list[str]:
         return [*modules, "dotally.baselines", "dotally.metrics.counting"]
     with torch.device("meta"):
         task = cell.task()
-    modules += [type(task).__module__, type(task.model).__module__]
-    # thresholds and boxes are found here, by the methods of the run
-    return [*modules, "dotally.experiment.localization_run"] if isinstance(cell, Localization) else modules
+    return [*modules, type(task).__module__, type(task.model).__module__]
 
 
 def _name(thing: object) -> str:

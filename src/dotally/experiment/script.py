@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dotally.errors import DotallyError
-from dotally.experiment import cluster, compare, devices, flags, launch, probe, publish, render, work
+from dotally.experiment import cluster, compare, flags, launch, probe, publish, render, work
 from dotally.experiment.execute import Options
 from dotally.experiment.failures import conclude, nothing_ran
 from dotally.experiment.identity import resolved_spec
@@ -33,8 +33,7 @@ def main(table: Table, *, seeds: Sequence[int] | None = None, arguments: Sequenc
     asked = flags.parser(table).parse_args(arguments)
     _quiet()
     try:
-        shown = sys.stderr.isatty() and asked.jobs == 1 and not devices.is_helper()
-        options = flags.options(asked, progress=shown)
+        options = flags.options(asked, progress=sys.stderr.isatty() and asked.jobs == 1)
         return _dispatch(table, asked, options, tuple(seeds or table.seeds))
     except DotallyError as error:
         notice(f"error: {error}", style="red")
@@ -49,9 +48,6 @@ def _dispatch(table: Table, asked: argparse.Namespace, options: Options, usual: 
         raise DotallyError("--from goes with --report: it tells where results are read from")
     seeds = tuple(asked.seeds or (table.seeds if asked.report or asked.plan or asked.compare else usual))
     cells = _selected(table, asked.only)
-    if devices.is_helper():
-        work.help_along(table, cells, seeds, options)
-        return 0
     if asked.show:
         say(json.dumps(resolved_spec(_selected_one(table, asked.show)), indent=2))
         return 0

@@ -6,15 +6,11 @@ from typing import Any, Literal
 
 from dotally.baselines import Kind
 from dotally.data.crowd import CrowdDataModule
-from dotally.data.localization import LocalizationDataModule
-from dotally.tasks import CountingTask, LocalizationTask
+from dotally.tasks import CountingTask
 
 # How a checkpoint was chosen: on a validation split carved from train (ours), on the test split (what many
 # published codes did), or nobody says.
 Protocol = Literal["val", "test-best", "unknown"]
-# a run counts, or it localizes
-Task = CountingTask | LocalizationTask
-Data = CrowdDataModule | LocalizationDataModule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +62,8 @@ class Run:
 
     row: str
     column: str
-    task: Callable[[], Task]
-    data: Callable[..., Data]
+    task: Callable[[], CountingTask]
+    data: Callable[..., CrowdDataModule]
     max_epochs: int
     weights: str | None = None
     trainer: Mapping[str, Any] = field(default_factory=dict)
