@@ -1,7 +1,7 @@
 """What is measured: a case is one operator on one shape, with its peers in the same run."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -17,6 +17,8 @@ class Case:
         gate: Raises AssertionError unless every implementation computes the same; no time is taken before it passes.
         repeats: How often each implementation runs; slow peers run once.
         facts: Sizes and whatever else explains the row.
+        work: By implementation, what a model counts: operations (two per multiply-add) and bytes moved, 0 for unknown.
+        device: "cpu", measured in CPU seconds, or "cuda", measured by events on the device.
     """
 
     name: str
@@ -26,3 +28,5 @@ class Case:
     gate: Callable[[], None]
     repeats: Mapping[str, int]
     facts: Mapping[str, Any]
+    work: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    device: str = "cpu"

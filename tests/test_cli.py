@@ -26,7 +26,7 @@ def complaint(capsys: pytest.CaptureFixture[str]) -> str:
     return error
 
 
-@pytest.mark.parametrize("command", ["predict", "verify", "wandb-push", "doctor", "fit", "data"])
+@pytest.mark.parametrize("command", ["predict", "localize", "verify", "wandb-push", "doctor", "fit", "data"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     try:
         code = main([command, "--help"])

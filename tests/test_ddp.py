@@ -3,12 +3,16 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch.testing import assert_close
 
+from dotally.data import SyntheticCrowd
+from dotally.errors import DataError
 from dotally.training.lightning_cli import CountingCLI
 
 # a script of its own, because a fork of a process whose OpenMP threads have run may hang
@@ -92,6 +96,25 @@ def test_the_held_out_curve_is_that_of_all_processes(trained: tuple[dict[str, An
     assert [two["after"][name] for name in held_out] == pytest.approx(
         [one["after"][name] for name in held_out], rel=1e-4
     )
+
+
+def test_every_whole_picture_is_dealt_to_one_process(tmp_path: Path) -> None:
+    crowd = SyntheticCrowd(folder=tmp_path / "crowd", pictures=1, val_pictures=3, test_pictures=2)
+    crowd.prepare_data()
+    crowd.setup()
+
+    def shares(processes: int) -> list[list[str]]:
+        names = []
+        for rank in range(processes):
+            share = {"num_replicas": processes, "rank": rank}
+            crowd.trainer = SimpleNamespace(distributed_sampler_kwargs=share)  # type: ignore[assignment]
+            names.append([name for batch in crowd.val_dataloader() for name in batch["name"]])
+        return names
+
+    ((first, second, third),) = shares(1)
+    assert shares(2) == [[first, third], [second]]
+    with pytest.raises(DataError, match="3 pictures to measure on 4 devices"):
+        shares(4)
 
 
 @pytest.mark.parametrize("subcommand", ["validate", "test"])

@@ -189,7 +189,7 @@ def geometry(
     dilation: tuple[int, int],
     groups: int,
 ) -> tuple[int, ...]:
-    """Return what the kernels need to know, in the order of ``topdown_theta.GEOMETRY``; pairs are (vertical, horizontal)."""
+    """Return the numbers ``topdown_theta.GEOMETRY`` in its order; pairs are (vertical, horizontal)."""
     outputs, per_group = weight.shape[0], weight.shape[1]
     s_b, s_c, s_y, s_x = h.stride()
     sizes = (weight[0].numel(), outputs, *units[2:], *h.shape[2:], outputs // groups)

@@ -6,14 +6,15 @@ from dotally.version import __version__
 
 if TYPE_CHECKING:
     from dotally.predict.counter import Counter
+    from dotally.predict.localizer import Localizer
 
-__all__ = ["Counter", "__version__"]
+__all__ = ["Counter", "Localizer", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     # imported when asked for, because PyTorch and Lightning take seconds to import
-    if name != "Counter":
+    if name not in ("Counter", "Localizer"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from dotally.predict.counter import Counter
+    from dotally import predict
 
-    return Counter
+    return getattr(predict, name)

@@ -13,6 +13,7 @@ from dotally.version import __version__
 # commands that read their own arguments, each in a module with ``add_arguments`` and ``run``
 OWN = {
     "predict": ("dotally.predict.command", "count people in pictures and folders of pictures"),
+    "localize": ("dotally.predict.localize_command", "find in pictures what a classifier saw: boxes and evidence"),
     "verify": ("dotally.experiment.verify", "recompute every published table from committed results"),
     "wandb-push": ("dotally.experiment.push", "mirror finished runs to Weights & Biases"),
 }

@@ -7,7 +7,7 @@ import pytest
 
 from dotally.callbacks import Prediction
 from dotally.errors import DataError
-from dotally.experiment.compare import Floats, compare_cells, paired_bootstrap
+from dotally.experiment.compare import Floats, compare_cells, contrast_bootstrap, paired_bootstrap
 from dotally.experiment.results import write_predictions
 
 
@@ -94,3 +94,44 @@ def test_different_pictures_are_refused(tmp_path: Path) -> None:
         compare_cells([tmp_path / "a.csv"], [tmp_path / "b.csv"])
     with pytest.raises(DataError, match="not the pictures of"):
         compare_cells([tmp_path / "a.csv", tmp_path / "b.csv"], [tmp_path / "a.csv"])
+
+
+def test_slopes_are_divided_out_seed_by_seed(tmp_path: Path) -> None:
+    truth = [10, 20, 60]
+    for seed, scale in enumerate((0.5, 2.0)):
+        rows = [Prediction(f"{true}.jpg", true, scale * true) for true in truth]
+        write_predictions(tmp_path / f"{seed}.csv", rows)
+    paths = [tmp_path / "0.csv", tmp_path / "1.csv"]
+    plain, corrected = compare_cells(paths, paths), compare_cells(paths, paths, corrected=True)
+    assert plain.mae[0] == pytest.approx(30 * (0.5 + 1.0) / 2)
+    assert corrected.mae == pytest.approx((0.0, 0.0), abs=1e-12)
+
+
+def test_what_does_not_follow_the_counts_has_no_slope_to_divide_by(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "a.csv", [Prediction("x.jpg", 10, 12.0), Prediction("y.jpg", 50, 12.0)])
+    with pytest.raises(DataError, match=r"a\.csv: predictions hardly follow"):
+        compare_cells([tmp_path / "a.csv"], [tmp_path / "a.csv"], corrected=True)
+
+
+def test_a_difference_of_differences_is_recovered_and_covered() -> None:
+    generator = np.random.default_rng(6)
+    hard = generator.gamma(2.0, 20.0, 200)
+    terms = [
+        (sign, errors(generator, seeds=3, hard=hard, shift=shift))
+        for sign, shift in ((1, 5.0), (-1, 6.0), (-1, 2.0), (1, 1.0))
+    ]
+    found = contrast_bootstrap(terms)
+    assert found.difference == pytest.approx(5 - 6 - 2 + 1, abs=0.8)
+    assert found.interval[0] < -2.0 < found.interval[1] < 0
+    assert found.sign == -1
+    assert contrast_bootstrap(terms[:2]).interval == paired_bootstrap(terms[0][1], terms[1][1]).interval
+
+
+def test_three_seeds_that_differ_by_chance_are_seldom_told_apart() -> None:
+    """Only seeds differ: what three of them show of their spread has to do."""
+    generator = np.random.default_rng(7)
+    hard, told = generator.gamma(2.0, 3.0, 50), 0
+    for repeat in range(100):
+        a, b = (hard + generator.normal(0, 1.0, (3, 1)) + np.zeros(50) for _ in range(2))
+        told += paired_bootstrap(a, b, seed=repeat, replicates=500).sign != 0
+    assert told <= 15

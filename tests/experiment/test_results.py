@@ -99,3 +99,9 @@ def test_figures_follow_from_predictions() -> None:
     assert figures["mae"] == 3.0
     assert figures["rmse"] == pytest.approx(math.sqrt(10))
     assert figures["bias"] == -1.0
+    # a slope of 0.4 makes 30 of 12 and 40 of 16
+    assert figures["corrected_mae"] == pytest.approx(20.0)
+
+
+def test_without_a_slope_there_is_no_corrected_figure() -> None:
+    assert "corrected_mae" not in recompute([Prediction("a", 10, 12.0), Prediction("b", 20, 12.0)])

@@ -231,6 +231,26 @@ def test_a_table_whose_results_are_not_in_order_is_not_written(checkout: Path) -
     assert "its results are not in order" in found.differences[-1]
 
 
+def test_figures_that_came_later_may_be_missing_but_not_be_wrong(checkout: Path) -> None:
+    path = seed0(checkout) / "run.json"
+    metrics = Result.read(path).metrics
+    edit(path, metrics={name: value for name, value in metrics.items() if name != "corrected_mae"})
+    assert verify.verify(checkout).differences == []
+    edit(path, metrics=metrics | {"corrected_mae": 1.0})
+    assert "net.crowd/seed0: corrected_mae is " in verify.verify(checkout).differences[0]
+
+
+def test_the_words_below_a_table_are_verified_too(checkout: Path) -> None:
+    script = checkout / "experiments/tiny.py"
+    words = 'contest=Contest(challenger="net", baseline="mean"), cells='
+    script.write_text(script.read_text().replace("cells=", words).replace("import Run", "import Contest, Run"))
+    assert verify.verify(checkout, write=True).written == ["README.md"]
+    right = (checkout / "README.md").read_text()
+    assert "- net.crowd: no statement against mean: incomplete, net.crowd has 2 of 3 seeds" in right
+    (checkout / "README.md").write_text(right.replace("no statement against", "better than"))
+    assert len(verify.verify(checkout).differences) == 1
+
+
 def test_older_code_is_a_warning_and_leaves_the_block_as_it_is(checkout: Path) -> None:
     edit(seed0(checkout) / "run.json", code="older")
     found = verify.verify(checkout)

@@ -6,14 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from PIL import Image
 
+from dotally.data import synthetic_shapes
 from dotally.errors import DotallyError
-from dotally.experiment import Literature, Run, Table
-from dotally.experiment.execute import Options, fast_dev_run
+from dotally.experiment import Literature, Localization, Run, Table, Value
+from dotally.experiment.execute import Options, execute, fast_dev_run, plan
 from dotally.experiment.identity import resolved_spec
+from dotally.experiment.localization import rows_of
+from dotally.experiment.report import report
 from dotally.models import build_model
 from dotally.tasks import counting
 
+# loaded by path, because in importlib mode test modules cannot import each other
+BOXES = runpy.run_path(str(Path(__file__).with_name("fabricated_boxes.py")))
 SCRIPTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.py"))
 
 
@@ -24,7 +31,13 @@ def table_of(script: Path) -> Table:
 
 
 TABLES = {script.stem: table_of(script) for script in SCRIPTS}
-CELLS = [(name, cell.cell) for name, table in TABLES.items() for cell in table.runnable()]
+# millions of weights to draw, and many layers to come down
+LARGE = {"vgg16.imagenet", "googlenet.imagenet"}
+CELLS = [
+    pytest.param(name, cell.cell, marks=[pytest.mark.slow] if cell.cell in LARGE else [])
+    for name, table in TABLES.items()
+    for cell in table.runnable()
+]
 
 
 @pytest.fixture(scope="session")
@@ -33,12 +46,19 @@ def fabricated_root(
     shanghaitech_tree: Callable[..., Path],
     write_mcnn_h5: Callable[..., None],
 ) -> Path:
-    """A data root with a tiny ShanghaiTech and weights files of the published form."""
+    """A data root with a tiny ShanghaiTech, Tiny ImageNet and ILSVRC, and weights files of the published form."""
     root = tmp_path_factory.mktemp("root")
     shanghaitech_tree(root / "shanghaitech", train=10)
     (root / "weights_mcnn").mkdir()
     for name in ("mcnn_shtechA_660.h5", "mcnn_shtechB_110.h5"):
         write_mcnn_h5(root / "weights_mcnn" / name, build_model("mcnn"))
+    BOXES["tiny_imagenet_tree"](root / "tiny-imagenet-200")
+    BOXES["imagenet_tree"](root / "ILSVRC2012")
+    for cell in TABLES["stnet_imagenet"].runnable():
+        assert isinstance(cell, Localization)
+        with torch.device("meta"):
+            network = cell.task().model
+        BOXES["write_weights"](root / str(cell.weights), network)
     return root
 
 
@@ -50,23 +70,40 @@ def test_a_script_is_named_after_its_table_and_says_how_to_run_it(script: Path) 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.id)
 def test_every_printed_number_names_its_source_and_a_shown_figure(table: Table) -> None:
-    for cell in table.cells:
-        for name, value in cell.paper.items():
+    for row in [row for cell in table.cells for row in rows_of(cell)]:
+        for name, value in row.paper.items():
             assert value.source
             assert name in table.metrics
 
 
+@pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.id)
+def test_every_printed_number_of_a_localization_is_of_one_of_its_rows(table: Table) -> None:
+    for cell in table.cells:
+        shown = {name for row in rows_of(cell) for name in row.paper}
+        assert {name.rpartition("/")[2] for name in cell.paper} == shown
+
+
+def snow(scene: object) -> Image.Image:
+    return Image.effect_noise((256, 192), 60).convert("RGB")
+
+
 @pytest.mark.parametrize(("table", "name"), CELLS)
 def test_one_batch_of_everything_goes_through(
-    table: str, name: str, fabricated_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    table: str, name: str, fabricated_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = next(cell for cell in TABLES[table].runnable() if cell.cell == name)
     fetched: list[Any] = []
     # ImageNet weights come over the network: that they are asked for is all that can be seen here
     monkeypatch.setattr(counting, "load_imagenet_frontend", lambda model, source: fetched.append(source))
-    monkeypatch.chdir(tmp_path)
+    painted = synthetic_shapes._painted
+    # one batch needs no thousands
+    few = lambda seed, split, number: painted(seed, split, min(number, 32))  # noqa: E731
+    monkeypatch.setattr(synthetic_shapes, "_painted", few)
+    # nor painted people, of whom a thousand pictures take minutes
+    monkeypatch.setattr("dotally.data.synthetic.write.render", snow)
+    monkeypatch.chdir(fabricated_root)  # so that each crowd is drawn once
     fast_dev_run(cell, Options(data_root=str(fabricated_root), accelerator="cpu", progress=False))
-    wanted = isinstance(cell, Run) and resolved_spec(cell)["task"]["arguments"]["imagenet"]
+    wanted = isinstance(cell, Run) and resolved_spec(cell)["task"]["arguments"].get("imagenet")
     assert fetched == (["imagenet"] if wanted else [])
 
 
@@ -88,3 +125,19 @@ def test_every_run_takes_a_real_batch(name: str, data_root: list[Path], monkeypa
             fast_dev_run(cell, options)
         except DotallyError as error:
             pytest.skip(str(error))
+
+
+def test_published_weights_are_judged_on_a_whole_fabricated_ilsvrc(fabricated_root: Path, tmp_path: Path) -> None:
+    table = TABLES["stnet_imagenet"]
+    cell = next(cell for cell in table.runnable() if cell.row == "alexnet")
+    options = Options(data_root=str(fabricated_root), runs=tmp_path, accelerator="cpu", progress=False)
+    result = execute(plan(table.id, cell, 0, options), options)
+    assert result.facts["pictures"] == 4
+    assert result.facts["thresholds"] == {}
+    assert result.facts["parameters"] == 61_100_840
+    rows = {found.cell.row: found for found in report(table, [result], (0,))}
+    assert rows["alexnet"].figures["label_accuracy"].paper == Value(
+        value=55.64, source="README of the published STNet code"
+    )
+    assert rows["alexnet/stnet"].figures["gt_known_50"].paper is not None
+    assert all(0 <= value <= 100 for value in result.metrics.values())

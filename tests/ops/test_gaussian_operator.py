@@ -33,14 +33,14 @@ def test_the_registration_is_sound(shift: str, execution: str, channels_last: bo
     x, *rest = inputs()
     if channels_last:
         x = x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
-    torch.library.opcheck(convolve, (x, *rest, *settings(shift, execution, stride=2)))
+    torch.library.opcheck(convolve.default, (x, *rest, *settings(shift, execution, stride=2)))
 
 
 def test_the_registration_of_the_backward_is_sound() -> None:
     leaves = [leaf.detach() for leaf in inputs()]
     for execution, wanted in itertools.product(("bank", "dense"), ([True, True, True], [False, True, False])):
         upstream = torch.randn(2, 4, 5, 6, dtype=torch.float64)
-        torch.library.opcheck(gradients, (upstream, *leaves, *settings("bilinear", execution), wanted))
+        torch.library.opcheck(gradients.default, (upstream, *leaves, *settings("bilinear", execution), wanted))
 
 
 @pytest.mark.parametrize("normalize", ["sum", "analytic", "none"])

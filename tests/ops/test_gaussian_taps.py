@@ -1,4 +1,4 @@
-"""Rows of taps: the two shifts apart by what was measured once in float64, derivatives in closed form, no subnormals."""
+"""Rows of taps: the two shifts apart by what was measured in float64, derivatives in closed form, no subnormals."""
 
 from typing import Any
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import LightningModule, Trainer
 
 from dotally import Counter
-from dotally.tasks import CountingTask
+from dotally.tasks import CountingTask, LocalizationTask
 
 
 def tiny_task() -> CountingTask:
@@ -22,7 +22,7 @@ def tiny_task() -> CountingTask:
     return task
 
 
-def save_checkpoint(task: CountingTask, path: Path) -> Path:
+def save_checkpoint(task: LightningModule, path: Path) -> Path:
     trainer = Trainer(logger=False, accelerator="cpu", enable_model_summary=False, enable_progress_bar=False)
     trainer.strategy.connect(task)
     trainer.save_checkpoint(path)
@@ -56,3 +56,14 @@ def counter(checkpoint: Path) -> Counter:
 def picture() -> np.ndarray:
     """[64, 80, 3], sides that are multiples of the stride."""
     return np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def shapes_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier of eight classes with random weights, as Lightning saves it with its data module."""
+    torch.manual_seed(0)
+    task = LocalizationTask(model="shapes_net", model_kwargs={"width": 0.5})
+    path = save_checkpoint(task, tmp_path_factory.mktemp("weights") / "shapes.ckpt")
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, "datamodule_hyper_parameters": {"framing": "warp", "side": 64}}, path)
+    return path

@@ -296,7 +296,7 @@ def test_all_kernel_sizes(kernel: tuple[int, int], options: dict[str, Any], whol
 def test_units_too_large_for_registers_read_again(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = make_layer((3, 3), whole=True)
     for resident in (True, False):
-        how = topdown_theta.Plan(16, 3, 1, 128, resident)
+        how = topdown_theta.Plan(block=16, blocks=3, warps=1, registers=128, resident=resident)
         monkeypatch.setattr(topdown_theta, "plan", lambda n, how=how: how)
         check(layer, device)
 

@@ -115,7 +115,7 @@ def test_products_read_again_on_every_pass_give_the_same(device: torch.device, m
     h, weight = torch.randn(1, 40, generator=generator), torch.randn(2, 40, generator=generator)
     runs = []
     for resident in (True, False):
-        how = topdown_theta.Plan(16, 3, 1, 128, resident)
+        how = topdown_theta.Plan(block=16, blocks=3, warps=1, registers=128, resident=resident)
         monkeypatch.setattr(topdown_theta, "plan", lambda n, how=how: how)
         runs.append(launch(h, weight, torch.ones(1, 2), device, mode="stat", offset=3))
     assert torch.equal(*runs)

@@ -1,7 +1,23 @@
 """Tables as typed scripts: runs, results, reports. The only place with a Trainer and loggers."""
 
 from dotally.baselines import Kind as TrivialKind
+from dotally.experiment.localization import Localization
+from dotally.experiment.localization_methods import Method, small_network_methods
 from dotally.experiment.script import main
-from dotally.experiment.spec import Cell, Literature, Run, Table, Tolerance, Trivial, Value
+from dotally.experiment.spec import Cell, Contest, Literature, Run, Table, Tolerance, Trivial, Value
 
-__all__ = ["Cell", "Literature", "Run", "Table", "Tolerance", "Trivial", "TrivialKind", "Value", "main"]
+__all__ = [
+    "Cell",
+    "Contest",
+    "Literature",
+    "Localization",
+    "Method",
+    "Run",
+    "Table",
+    "Tolerance",
+    "Trivial",
+    "TrivialKind",
+    "Value",
+    "main",
+    "small_network_methods",
+]

@@ -57,7 +57,7 @@ def _executor(where: str, folder: Path, options: Options, jobs: int) -> Any:
     executor.update_parameters(
         name=folder.parent.name,
         timeout_min=24 * 60,
-        cpus_per_task=options.workers + 2,
+        cpus_per_task=max(2, options.devices * (options.workers + 1)),
         gpus_per_node=options.devices if _wants_gpus(where, options) else 0,
         slurm_array_parallelism=jobs if jobs > 1 else 256,
     )

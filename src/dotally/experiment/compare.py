@@ -1,15 +1,20 @@
 """Two cells, picture by picture: whose errors are smaller, and could it be chance?"""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from dotally.callbacks import Prediction
 from dotally.errors import DataError, DotallyError
 from dotally.experiment.report import CellReport
 from dotally.experiment.results import find_results, read_predictions
+from dotally.metrics.slope_corrected import slope_corrected
 
 Floats = NDArray[np.float64]
 REPLICATES = 10_000
@@ -17,13 +22,30 @@ BLOCK = 1_000  # replicates held in memory at once
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """The errors of one cell against those of another.
+class Contrast:
+    """A difference of errors.
+
+    Attributes:
+        difference: In heads; below 0 the first is better.
+        interval: 95 % percentile interval of the difference over resampled pictures and seeds.
+    """
+
+    difference: float
+    interval: tuple[float, float]
+
+    @property
+    def sign(self) -> Literal[-1, 0, 1]:
+        """-1 or 1 where the interval lies on one side of 0, 0 where it holds it."""
+        low, high = self.interval
+        return -1 if high < 0 else 1 if low > 0 else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Contrast):
+    """The mean absolute error of one cell minus that of another.
 
     Attributes:
         mae: Of either.
-        difference: Mean absolute error of the first minus that of the second, in heads; below 0 the first is better.
-        interval: 95 % percentile interval of the difference over resampled pictures and seeds.
         probability: Share of replicates in which the first is better, ties counted half.
         wins: Share of pictures and pairs of seeds in which the first is nearer to the truth, ties counted half.
         pictures: How many.
@@ -31,8 +53,6 @@ class Comparison:
     """
 
     mae: tuple[float, float]
-    difference: float
-    interval: tuple[float, float]
     probability: float
     wins: float
     pictures: int
@@ -68,19 +88,25 @@ def predictions_of(cell: CellReport, folders: Sequence[Path]) -> list[Path]:
     return [found[result.key].with_name("predictions.csv") for result in cell.results]
 
 
-def read_errors(paths: Sequence[Path]) -> tuple[list[str], Floats]:
+def read_errors(paths: Sequence[Path], *, corrected: bool = False) -> tuple[list[str], Floats]:
     """Read the ``predictions.csv`` of a cell's seeds.
+
+    Args:
+        paths: One for each seed.
+        corrected: Whether each seed's predictions are divided by their slope (``slope_corrected``).
 
     Returns:
         The pictures, each as ``name (true heads)``, sorted, and the absolute errors ``[S, N]`` in that order.
 
     Raises:
-        DataError: If a file is damaged, or the seeds were tested on different pictures.
+        DataError: If a file is damaged, the seeds were tested on different pictures, or there is no slope to divide by.
     """
     tables = []
     for path in paths:
         predictions = read_predictions(path)
-        tables.append({f"{p.name} ({p.true})": abs(p.predicted - p.true) for p in predictions})
+        counts = _corrected(predictions, path) if corrected else [p.predicted for p in predictions]
+        rows = zip(predictions, counts, strict=True)
+        tables.append({f"{p.name} ({p.true})": abs(count - p.true) for p, count in rows})
     pictures = sorted(tables[0])
     for path, table in zip(paths, tables, strict=True):
         if sorted(table) != pictures:
@@ -88,23 +114,43 @@ def read_errors(paths: Sequence[Path]) -> tuple[list[str], Floats]:
     return pictures, np.array([[table[picture] for picture in pictures] for table in tables], dtype=np.float64)
 
 
-def compare_cells(a: Sequence[Path], b: Sequence[Path], *, seed: int = 0) -> Comparison:
+def _corrected(predictions: Sequence[Prediction], path: Path) -> list[float]:
+    predicted = torch.tensor([p.predicted for p in predictions], dtype=torch.float64)
+    counts = slope_corrected(predicted, torch.tensor([p.true for p in predictions]))
+    if counts is None:
+        raise DataError(f"{path}: predictions hardly follow the true counts: there is no slope to divide by")
+    return counts.tolist()
+
+
+def compare_cells(a: Sequence[Path], b: Sequence[Path], *, corrected: bool = False, seed: int = 0) -> Comparison:
     """Compare two cells by the ``predictions.csv`` of their seeds.
 
     Args:
         a: Those of the first cell.
         b: Those of the second.
+        corrected: See :func:`read_errors`.
         seed: Of the resampling.
 
     Raises:
-        DataError: If the two were tested on different pictures.
+        DataError: If the two were tested on different pictures, or there is no slope to divide by.
     """
-    pictures, first = read_errors(a)
-    others, second = read_errors(b)
-    if pictures != others:
-        odd = sorted(set(pictures) ^ set(others))
-        raise DataError(f"{a[0]} and {b[0]} were tested on different pictures: {len(odd)} differ, such as {odd[0]}")
+    first, second = paired_errors(a, b, corrected=corrected)
     return paired_bootstrap(first, second, seed=seed)
+
+
+def paired_errors(*cells: Sequence[Path], corrected: bool = False) -> list[Floats]:
+    """Return the absolute errors ``[S, N]`` of several cells on the same pictures; see :func:`read_errors`.
+
+    Raises:
+        DataError: If they were tested on different pictures, or there is no slope to divide by.
+    """
+    found = [read_errors(paths, corrected=corrected) for paths in cells]
+    for paths, (pictures, _) in zip(cells, found, strict=True):
+        odd = sorted(set(pictures) ^ set(found[0][0]))
+        if odd:
+            both = f"{cells[0][0]} and {paths[0]}"
+            raise DataError(f"{both} were tested on different pictures: {len(odd)} differ, such as {odd[0]}")
+    return [errors for _, errors in found]
 
 
 def paired_bootstrap(a: Floats, b: Floats, *, seed: int = 0, replicates: int = REPLICATES) -> Comparison:
@@ -116,15 +162,12 @@ def paired_bootstrap(a: Floats, b: Floats, *, seed: int = 0, replicates: int = R
         seed: Of the resampling.
         replicates: How often to resample.
     """
-    generator = np.random.default_rng(seed)
-    blocks = [min(BLOCK, replicates - start) for start in range(0, replicates, BLOCK)]
-    differences = np.concatenate([_resampled(a, b, generator, block) for block in blocks])
-    low, high = np.quantile(differences, [0.025, 0.975])
+    differences = _resampled([(1, a), (-1, b)], seed=seed, replicates=replicates)
     closer = a[:, None] - b[None]  # [S, T, N]
     return Comparison(
         mae=(float(a.mean()), float(b.mean())),
         difference=float(a.mean() - b.mean()),
-        interval=(float(low), float(high)),
+        interval=_interval(differences),
         probability=_below_zero(differences),
         wins=_below_zero(closer),
         pictures=a.shape[1],
@@ -132,18 +175,42 @@ def paired_bootstrap(a: Floats, b: Floats, *, seed: int = 0, replicates: int = R
     )
 
 
-def _resampled(a: Floats, b: Floats, generator: np.random.Generator, replicates: int) -> Floats:
-    """Return ``[R]`` differences of the mean errors."""
-    count = a.shape[1]
-    pictures = generator.multinomial(count, np.full(count, 1 / count), size=replicates) / count  # [R, N]
-    means = [_mean_over_seeds(errors, generator, replicates) for errors in (a, b)]  # [R, N] each
-    return np.asarray((pictures * (means[0] - means[1])).sum(axis=1))
+def contrast_bootstrap(terms: Sequence[tuple[int, Floats]], *, seed: int = 0, replicates: int = REPLICATES) -> Contrast:
+    """Estimate a signed sum of mean errors on the same pictures, such as the difference of two differences.
+
+    Args:
+        terms: Sign and errors ``[S, N]`` of each cell; pictures are resampled for all cells together, seeds for each.
+        seed: Of the resampling.
+        replicates: How often to resample.
+    """
+    value = sum(sign * float(errors.mean()) for sign, errors in terms)
+    return Contrast(difference=value, interval=_interval(_resampled(terms, seed=seed, replicates=replicates)))
 
 
-def _mean_over_seeds(errors: Floats, generator: np.random.Generator, replicates: int) -> Floats:
-    """Return ``[R, N]``: the mean error over resampled seeds."""
+def _interval(values: Floats) -> tuple[float, float]:
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _resampled(terms: Sequence[tuple[int, Floats]], *, seed: int, replicates: int) -> Floats:
+    """Return ``[R]`` signed sums of the mean errors."""
+    generator, count = np.random.default_rng(seed), terms[0][1].shape[1]
+    sums = []
+    for start in range(0, replicates, BLOCK):
+        block = min(BLOCK, replicates - start)
+        pictures = generator.multinomial(count, np.full(count, 1 / count), size=block) / count  # [R, N]
+        means = [sign * _resampled_mean(errors, pictures, generator) for sign, errors in terms]  # [R] each
+        sums.append(np.sum(means, axis=0))
+    return np.concatenate(sums)
+
+
+def _resampled_mean(errors: Floats, pictures: Floats, generator: np.random.Generator) -> Floats:
+    """Return ``[R]``: the mean of errors ``[S, N]`` over shares of pictures ``[R, N]`` and over resampled seeds."""
     seeds = len(errors)
-    return np.asarray(generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=replicates) / seeds @ errors)
+    shares = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(pictures)) / seeds  # [R, S]
+    # means of resampled seeds spread by (n - 1) / n of the variance they stand for: a third is missing of three
+    widened = 1 / seeds + (shares - 1 / seeds) * math.sqrt(seeds / max(1, seeds - 1))
+    return np.asarray((widened * (pictures @ errors.T)).sum(axis=1))
 
 
 def _below_zero(values: Floats) -> float:

@@ -11,28 +11,31 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 
 from dotally.baselines import TrivialPredictors
 from dotally.callbacks import Curve, Heartbeat, Prediction, Predictions, RandomState
 from dotally.callbacks.pictures import Panel, Pictures
 from dotally.data.crowd import CrowdDataModule
+from dotally.data.localization import LocalizationDataModule
 from dotally.data.roots import data_roots
 from dotally.errors import DataError, DotallyError
-from dotally.experiment import identity
+from dotally.experiment import devices, identity, localization_run
 from dotally.experiment.contact_sheet import write_sheet
 from dotally.experiment.environment import environment, patch
 from dotally.experiment.folder import BEAT, RunFolder
+from dotally.experiment.localization import Localization, build
 from dotally.experiment.log_file import log_file
 from dotally.experiment.mirror import Mirror, Mode, mirror
-from dotally.experiment.results import Result, write_predictions
+from dotally.experiment.results import Result, recompute, write_predictions
 from dotally.experiment.source import code_hash
-from dotally.experiment.spec import Run, Trivial
+from dotally.experiment.spec import Data, Run, Task, Trivial
 from dotally.experiment.stopwatch import Stopwatch
 from dotally.files import sha256, write_json, write_text
-from dotally.metrics.counting import counting_error
 from dotally.models.weights import load_into, read_weights
-from dotally.tasks import CountingTask
+from dotally.tasks import LocalizationTask
 
 LOG = logging.getLogger("dotally")
 
@@ -46,7 +49,7 @@ class Options:
         runs: Folder of the runs.
         workers: Processes that load pictures.
         accelerator: As Lightning's Trainer takes it.
-        devices: Likewise; the test split is read on one device whatever this says.
+        devices: How many train a run, sharing its batches; the test split is read on one whatever this says.
         progress: Whether to show progress bars.
         wandb: Whether runs are mirrored to Weights & Biases, and whether over the network.
     """
@@ -93,7 +96,7 @@ def plan(table: str, cell: Run | Trivial, seed: int, options: Options) -> Job:
     return Job(table=table, cell=cell, seed=seed, spec=spec, fingerprint=fingerprint, key=key, folder=folder)
 
 
-def data_module(cell: Run | Trivial, seed: int, options: Options) -> CrowdDataModule:
+def data_module(cell: Run | Trivial, seed: int, options: Options) -> Data:
     """Build a cell's data module for the machine at hand; the run's seed decides order and crops."""
     return cell.data(data_root=options.data_root, num_workers=options.workers, seed=seed)
 
@@ -140,25 +143,43 @@ def execute(job: Job, options: Options) -> Result:
 
 def _compute(job: Job, options: Options, record: Mirror, watch: Stopwatch) -> Result:
     pl.seed_everything(job.seed, workers=True, verbose=False)
-    data = data_module(job.cell, job.seed, options)
+    data, beat = data_module(job.cell, job.seed, options), _heartbeat(job.folder, watch)
+    if isinstance(data, CrowdDataModule):
+        metrics, facts = _count(job, data, options, record, beat)
+    else:
+        metrics, facts = _localize(job, data, options, record, beat)
+    finished = datetime.now(UTC).strftime("%Y-%m-%d")
+    return _result(job, metrics=metrics, facts={**facts, **watch.read(), "finished": finished})
+
+
+def _count(
+    job: Job, data: CrowdDataModule, options: Options, record: Mirror, beat: Heartbeat
+) -> tuple[dict[str, float], dict[str, Any]]:
     facts: dict[str, Any] = {}
     if isinstance(job.cell, Trivial):
         predictions = _trivial(job.cell, data)
     else:
-        predictions, facts = _network(job, job.cell, data, options, record, _heartbeat(job.folder, watch))
+        predictions, facts = _network(job, job.cell, data, options, record, beat)
     write_predictions(job.folder.predictions, predictions)
-    true = torch.tensor([p.true for p in predictions])
-    errors = counting_error(torch.tensor([p.predicted for p in predictions], dtype=torch.float64), true)
-    return _result(
-        job,
-        metrics={**facts.pop("metrics", {}), **{name: float(value) for name, value in errors.items()}},
-        facts={
-            "pictures": len(predictions),
-            **facts,
-            **watch.read(),
-            "finished": datetime.now(UTC).strftime("%Y-%m-%d"),
-        },
-    )
+    metrics = {**facts.pop("metrics", {}), **recompute(predictions)}
+    return metrics, {"pictures": len(predictions), **facts}
+
+
+def _localize(
+    job: Job, data: LocalizationDataModule, options: Options, record: Mirror, beat: Heartbeat
+) -> tuple[dict[str, float], dict[str, Any]]:
+    run = job.cell
+    assert isinstance(run, Localization)
+    task, facts, best = _trained(job, run, data, options, record, beat)
+    assert isinstance(task, LocalizationTask)
+    if best:
+        load_into(task.model, read_weights(best).state)
+
+    def tester(*callbacks: Callback) -> pl.Trainer:
+        return pl.Trainer(**_trainer_arguments(run, options), callbacks=[beat, *callbacks])
+
+    metrics, found = localization_run.judge(run, task, data, tester, job.folder)
+    return metrics, {**facts, **found}
 
 
 def _heartbeat(folder: RunFolder, watch: Stopwatch) -> Heartbeat:
@@ -198,21 +219,28 @@ def _trivial(cell: Trivial, data: CrowdDataModule) -> list[Prediction]:
 def _network(
     job: Job, run: Run, data: CrowdDataModule, options: Options, record: Mirror, beat: Heartbeat
 ) -> tuple[list[Prediction], dict[str, Any]]:
-    task = run.task()
-    facts: dict[str, Any] = {"parameters": sum(p.numel() for p in task.parameters())}
-    checkpoint = None
-    if run.weights:
-        load_into(task.model, read_weights(find_weights(run.weights, options)).state)
-    if run.max_epochs:
-        facts |= _fit(job, run, task, data, options, record, beat)
-        checkpoint = job.folder.checkpoints / "best.ckpt"
+    task, facts, checkpoint = _trained(job, run, data, options, record, beat)
     predictions = Predictions()
     sheet = [Pictures(test=partial(_sheet, job), number=6)] if data.pictures_may_leave else []
-    # one device: a sampler that deals a test split to several would count some pictures twice
-    tester = pl.Trainer(**_trainer_arguments(run, options) | {"devices": 1}, callbacks=[predictions, beat, *sheet])
+    tester = pl.Trainer(**_trainer_arguments(run, options), callbacks=[predictions, beat, *sheet])
     figures = tester.test(task, data, ckpt_path=checkpoint, weights_only=True, verbose=False)[0]
     facts["metrics"] = {name.removeprefix("test/"): value for name, value in figures.items()}
     return predictions.rows, facts
+
+
+def _trained(
+    job: Job, run: Run, data: Data, options: Options, record: Mirror, beat: Heartbeat
+) -> tuple[Task, dict[str, Any], Path | None]:
+    """Return the task as it was built or left by its training, facts, and the checkpoint that was chosen."""
+    task = _task(run, options)
+    facts: dict[str, Any] = {"parameters": sum(p.numel() for p in task.parameters())}
+    if not run.max_epochs:
+        return task, facts, None
+    curve = Curve(job.folder.metrics)
+    bars = [RichProgressBar(leave=False)] if options.progress else []
+    mirrored = record.callbacks(curve, pictures=isinstance(data, CrowdDataModule))
+    facts |= _fit(job, run, task, data, options, [curve, beat, *mirrored, *bars])
+    return task, facts, job.folder.checkpoints / "best.ckpt"
 
 
 def _sheet(job: Job, panels: Sequence[Panel], step: int) -> None:
@@ -222,31 +250,33 @@ def _sheet(job: Job, panels: Sequence[Panel], step: int) -> None:
         LOG.warning("no pictures.png: %s", error)
 
 
-def _fit(
-    job: Job,
-    run: Run,
-    task: CountingTask,
-    data: CrowdDataModule,
-    options: Options,
-    record: Mirror,
-    beat: Heartbeat,
-) -> dict[str, Any]:
+def _fit(job: Job, run: Run, task: Task, data: Data, options: Options, callbacks: Sequence[Callback]) -> dict[str, Any]:
     best, last = checkpoints(job.folder.checkpoints, run.monitor)
-    bars = [RichProgressBar(leave=False)] if options.progress else []
-    curve = Curve(job.folder.metrics)
-    trainer = pl.Trainer(
-        **_trainer_arguments(run, options),
-        max_epochs=run.max_epochs,
-        callbacks=[best, last, curve, RandomState(), beat, *record.callbacks(curve), *bars],
-    )
+    arguments = _trainer_arguments(run, options)
+    if options.devices > 1:  # whose processes are ours to start, whatever a cluster says
+        plugins = [LightningEnvironment()]
+        arguments |= {"devices": options.devices, "sync_batchnorm": True, "plugins": plugins}
     begun = job.folder.checkpoints / "last.ckpt"
-    try:
-        trainer.fit(task, data, ckpt_path=begun if begun.exists() else None, weights_only=True)
-    except SystemExit as left:  # what Lightning makes of Ctrl-C
-        raise KeyboardInterrupt from left
+    with devices.several(options.devices):
+        trainer = pl.Trainer(**arguments, max_epochs=run.max_epochs, callbacks=[best, last, RandomState(), *callbacks])
+        devices.share(task, data, trainer)
+        try:
+            trainer.fit(task, data, ckpt_path=begun if begun.exists() else None, weights_only=True)
+        except SystemExit as left:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from left
     chosen = torch.load(job.folder.checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
     score = best.best_model_score
-    return {"best_epoch": int(chosen["epoch"]), "best": {run.monitor: None if score is None else float(score)}}
+    found = {"best_epoch": int(chosen["epoch"]), "best": {run.monitor: None if score is None else float(score)}}
+    return found if options.devices == 1 else {**found, "devices": options.devices}
+
+
+def assist(job: Job, options: Options) -> None:
+    """Train one of the further devices of a job that another process has claimed; writes nothing."""
+    assert isinstance(job.cell, Run)
+    pl.seed_everything(job.seed, workers=True, verbose=False)
+    with devices.helping():
+        task, data = _task(job.cell, options), data_module(job.cell, job.seed, options)
+        _fit(job, job.cell, task, data, options, [Curve(job.folder.metrics)])
 
 
 def checkpoints(folder: Path, monitor: str) -> tuple[ModelCheckpoint, ModelCheckpoint]:
@@ -264,22 +294,30 @@ def fast_dev_run(cell: Run | Trivial, options: Options) -> None:
     """Push one batch of everything through a cell, leaving nothing behind: is it wired?"""
     data = data_module(cell, 0, options)
     if isinstance(cell, Trivial):
+        assert isinstance(data, CrowdDataModule)
         _trivial(cell, data)
         return
-    task = cell.task()
-    if cell.weights:
-        load_into(task.model, read_weights(find_weights(cell.weights, options)).state)
+    task = _task(cell, options)
     trainer = pl.Trainer(**_trainer_arguments(cell, options), fast_dev_run=True)
     if cell.max_epochs:
         trainer.fit(task, data)
+    if isinstance(cell, Localization) and cell.tuned:
+        trainer.validate(task, data, verbose=False)
     trainer.test(task, data, verbose=False)
+
+
+def _task(run: Run, options: Options) -> Task:
+    task = build(run)
+    if run.weights:
+        load_into(task.model, read_weights(find_weights(run.weights, options)).state)
+    return task
 
 
 def _trainer_arguments(run: Run, options: Options) -> dict[str, Any]:
     return {
         **run.trainer,
         "accelerator": options.accelerator,
-        "devices": options.devices,
+        "devices": 1,
         "logger": False,
         "num_sanity_val_steps": 0,
         "enable_progress_bar": options.progress,

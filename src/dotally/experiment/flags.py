@@ -58,7 +58,7 @@ def _where(group: argparse._ArgumentGroup) -> None:
     add("--jobs", type=_positive, default=1, metavar="N", help="cells at once on this machine, threads divided")
     add("--workers", type=int, default=0, metavar="N", help="processes that load pictures (default: 0)")
     add("--accelerator", default="auto", help="as Lightning's Trainer takes it (default: auto)")
-    add("--devices", type=_positive, default=1, metavar="N", help="devices of one run (default: 1)")
+    add("--devices", type=_positive, default=1, metavar="N", help="devices that share each batch of a run (default: 1)")
     add("--wandb", choices=["offline", "online", "off"], help="mirror to Weights & Biases (WANDB_MODE, else offline)")
 
 

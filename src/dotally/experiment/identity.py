@@ -7,12 +7,15 @@ from typing import Any
 import torch
 
 from dotally.data.crowd import OPERATIONAL
+from dotally.experiment.localization import Localization, methods_spec
 from dotally.experiment.spec import Run, Trivial
 
 # arguments that decide nothing of what a run computes
 IGNORED = {"folder", *OPERATIONAL}
 # raised whenever the engine itself changes what a run computes
 ENGINE = 1
+# what decides a localization besides; rules of the top-down pass are registered by the package itself
+LOCALIZING = ("dotally.stnet", "dotally.experiment.localization_methods")
 
 
 def resolved_spec(cell: Run | Trivial) -> dict[str, Any]:
@@ -26,6 +29,8 @@ def resolved_spec(cell: Run | Trivial) -> dict[str, Any]:
     spec["task"] = {"class": _name(task), "arguments": _plain(dict(task.hparams))}
     for name in ("max_epochs", "weights", "monitor", "protocol"):
         spec[name] = getattr(cell, name)
+    if isinstance(cell, Localization):
+        spec["methods"] = methods_spec(cell.methods)
     return {**spec, "trainer": _plain(dict(cell.trainer)), "engine": ENGINE}
 
 
@@ -58,7 +63,8 @@ def deciding_modules(cell: Run | Trivial) -> list[str]:
         return [*modules, "dotally.baselines", "dotally.metrics.counting"]
     with torch.device("meta"):
         task = cell.task()
-    return [*modules, type(task).__module__, type(task.model).__module__]
+    modules += [type(task).__module__, type(task.model).__module__]
+    return [*modules, *LOCALIZING] if isinstance(cell, Localization) else modules
 
 
 def _name(thing: object) -> str:

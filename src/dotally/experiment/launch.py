@@ -79,12 +79,13 @@ def tasks(cells: Sequence[Run | Trivial], seeds: Sequence[int], options: Options
     ]
 
 
-def run_at_once(waiting: Sequence[Task], jobs: int, say: Callable[[str], None]) -> list[Failure]:
+def run_at_once(waiting: Sequence[Task], jobs: int, say: Callable[[str], None], *, devices: int = 1) -> list[Failure]:
     """Run tasks as processes, so many at once; a failure is noted and the others go on.
 
     Args:
         waiting: What to run, in this order.
         jobs: How many at once; CPU threads are divided among them, GPUs dealt out in turn.
+        devices: GPUs of each.
         say: Told when a task begins and ends.
     """
     queue, places = list(waiting), list(range(jobs))
@@ -93,7 +94,7 @@ def run_at_once(waiting: Sequence[Task], jobs: int, say: Callable[[str], None]) 
     try:
         while queue or running:
             while queue and places:
-                running.append(_start(queue.pop(0), places.pop(0), jobs))
+                running.append(_start(queue.pop(0), places.pop(0), jobs, devices))
                 say(f"{running[-1].task.name}: started")
             time.sleep(POLL)
             for process in [process for process in running if process.handle.poll() is not None]:
@@ -118,13 +119,14 @@ class _Process:
     output: IO[bytes]
 
 
-def _start(task: Task, place: int, jobs: int) -> _Process:
-    threads = str(max(1, torch.get_num_threads() // jobs))
+def _start(task: Task, place: int, jobs: int, devices: int) -> _Process:
+    threads = str(max(1, torch.get_num_threads() // (jobs * devices)))
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **task.environment}
     gpus = torch.cuda.device_count()
-    if gpus > 1:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))
-        environment["CUDA_VISIBLE_DEVICES"] = visible.split(",")[place % gpus]
+    if gpus > devices:
+        visible = (os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))).split(",")
+        first = place % (gpus // devices) * devices
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(visible[first : first + devices])
     output = tempfile.TemporaryFile()  # noqa: SIM115  (read and closed when the process has ended)
     handle = subprocess.Popen(task.command, stdout=subprocess.DEVNULL, stderr=output, env=environment)
     return _Process(task, place, handle, output)

@@ -14,10 +14,12 @@ from typing_extensions import override
 from dotally.callbacks import Curve
 from dotally.callbacks.pictures import Panel, Pictures
 from dotally.data.crowd import CrowdDataModule
-from dotally.experiment import wandb_artifacts, wandb_session
+from dotally.experiment import wandb_artifacts, wandb_boxes, wandb_session
 from dotally.experiment.contact_sheet import draw_rows
 from dotally.experiment.folder import RunFolder
+from dotally.experiment.localization_answers import read_answers
 from dotally.experiment.results import Result, read_predictions
+from dotally.experiment.spec import Data
 from dotally.experiment.wandb_session import Mode, reason
 from dotally.predict.terminal import say
 
@@ -48,22 +50,25 @@ class Mirror:
             self.logger = None
             _warn(f"{reason(error)}; the run goes on without it, and `dotally wandb-push` sends its files later")
 
-    def callbacks(self, curve: Curve) -> list[Callback]:
-        """Return what a training needs to be mirrored: its curve, and pictures a few times."""
+    def callbacks(self, curve: Curve, *, pictures: bool = True) -> list[Callback]:
+        """Return what a training needs to be mirrored: its curve, and where it counts, pictures a few times."""
         if self.logger is None:
             return []
-        return [_CurveMirror(self, curve), Pictures(validation=self._show)]
+        shown = [Pictures(validation=self._show)] if pictures else []
+        return [_CurveMirror(self, curve), *shown]
 
     def _show(self, panels: Sequence[Panel], step: int) -> None:
         captions = [f"{p.name}: {p.count} annotated, {p.predicted.sum():.1f} counted" for p in panels]
         self.attempt(lambda to: to.log_image("pictures/val", list(draw_rows(panels)), step=step, caption=captions))
 
-    def finish(self, result: Result, folder: RunFolder, data: CrowdDataModule) -> None:
+    def finish(self, result: Result, folder: RunFolder, data: Data) -> None:
         """Write the answers and hand over the small files; call it when ``run.json`` is in its place."""
 
         def send(logger: WandbLogger) -> None:
-            predictions = read_predictions(folder.predictions)
-            thumbnails = wandb_artifacts.thumbnails(predictions, data)
+            if isinstance(data, CrowdDataModule):
+                thumbnails = wandb_artifacts.thumbnails(read_predictions(folder.predictions), data)
+            else:
+                thumbnails = wandb_boxes.thumbnails(read_answers(folder.predictions), data)
             wandb_session.answer(logger, result, folder.path, thumbnails, wandb_artifacts.manifest(data, result.data))
 
         self.attempt(lambda logger: _within(ANSWER, lambda: send(logger)))

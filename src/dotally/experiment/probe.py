@@ -16,9 +16,10 @@ from dotally.data.crowd import CrowdDataModule
 from dotally.errors import DotallyError
 from dotally.experiment.execute import Job, Options, data_module, plan
 from dotally.experiment.identity import differences, resolved_spec
+from dotally.experiment.localization import build
 from dotally.experiment.report import is_stale, seeds_of
 from dotally.experiment.results import Result
-from dotally.experiment.spec import Run, Table, Trivial
+from dotally.experiment.spec import Data, Run, Table, Trivial
 
 State = Literal["planned", "running", "done", "failed", "interrupted", "stale", "spec changed", "data changed"]
 
@@ -122,6 +123,7 @@ def probe(cell: Run | Trivial, options: Options) -> Cost:
     data.setup("fit")
     tested = len(data.dataset("test"))
     if isinstance(cell, Trivial):
+        assert isinstance(data, CrowdDataModule)
         seconds = _picture_seconds(data) * (len(data.dataset("train")) + tested)
         return Cost(seconds=seconds, basis="probe")
     step, picture = _network_seconds(cell, data, options)
@@ -138,9 +140,9 @@ def _picture_seconds(data: CrowdDataModule) -> float:
     return watch.seconds
 
 
-def _network_seconds(run: Run, data: CrowdDataModule, options: Options) -> tuple[float, float]:
+def _network_seconds(run: Run, data: Data, options: Options) -> tuple[float, float]:
     """Return the seconds of a training step and of a validation picture."""
-    task = run.task()
+    task = build(run)
     if "imagenet" in task.hparams:
         task.hparams["imagenet"] = None
     steps, pictures = _Stopwatch(WARM_UP, STEPS), _Stopwatch(1, PICTURES - 1)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dotally.experiment.report import HIGHER, CellReport, Figure
+from dotally.experiment.report import CellReport, Figure, is_higher
 from dotally.experiment.spec import Literature, Run, Table
 
 LABELS = {
@@ -15,11 +15,17 @@ LABELS = {
     "nae": "NAE",
     "bias": "bias",
     "slope": "slope",
+    "corrected_mae": "MAE / slope",
     "psnr": "PSNR",
     "ssim": "SSIM",
     **{f"game{level}": f"GAME({level})" for level in range(4)},
+    "label_accuracy": "label %",
+    "max_box_acc": "MaxBoxAcc %",
+    "max_box_acc_v2": "MaxBoxAccV2 %",
+    "pointing": "pointing %",
+    **{f"gt_known_{iou}": f"GT-known % at 0.{iou}" for iou in (25, 30, 50, 70, 75)},
 }
-DIGITS = {"slope": 2, "nae": 3, "ssim": 3}
+DIGITS = {"slope": 2, "nae": 3, "ssim": 3, "threshold": 2}
 # what LaTeX would read as something else
 LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 LATEX |= {character: f"\\{character}" for character in "_%&#${}"}
@@ -162,9 +168,9 @@ def _latex_line(cell: CellReport, metrics: Sequence[str], best: Mapping[str, flo
 
 def _best(figures: Sequence[Figure]) -> float | None:
     means = [figure.mean for figure in figures if figure.mean is not None]
-    if len(means) < 2:
+    if len(means) < 2 or figures[0].metric == "threshold":
         return None
-    return max(means) if figures[0].metric in HIGHER else min(means)
+    return max(means) if is_higher(figures[0].metric) else min(means)
 
 
 def _latex_ours(figure: Figure, best: float | None) -> str:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from dotally.experiment.identity import deciding_modules, differences, resolved_spec
+from dotally.experiment.localization import Localization, results_of, rows_of
 from dotally.experiment.results import Result
 from dotally.experiment.source import code_hash
 from dotally.experiment.spec import Cell, Literature, Run, Table, Tolerance, Trivial, Value
 
 Verdict = Literal["match", "near", "off", "better", "missing", "incomplete", "stale", "protocol", ""]
-# figures of which more is better; of all others less is
-HIGHER = frozenset({"psnr", "ssim"})
+# figures of which more is better, besides shares of pictures that are localized; of all others less is
+HIGHER = frozenset({"psnr", "ssim", "label_accuracy", "max_box_acc", "max_box_acc_v2", "pointing", "pointing_all"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +68,8 @@ class CellReport:
         results: Ours, one per seed, in the order of the seeds.
         figures: By metric name.
         planned: How many seeds belong in the cell.
-        committed: The committed values of the table's first figure, with the verdict of the local ones against them;
-            None where nothing is committed or nothing differs from it.
+        committed: The committed values of the first of the table's figures that it has, with the verdict of the local
+            ones against them; None where nothing is committed or nothing differs from it.
         remarks: Anything that qualifies the numbers, such as a changed specification.
     """
 
@@ -123,11 +124,13 @@ def report(
         committed: Which results are published; local ones that differ are held against them.
         age: Whether results of older code are "stale", or judged as if nothing had changed.
     """
+    results, committed = ([row for result in found for row in results_of(result)] for found in (results, committed))
     return [
-        _literature(cell, table)
-        if isinstance(cell, Literature)
-        else _cell(cell, table, results, seeds, committed, judge_age=age == "judged")
+        _literature(row, table)
+        if isinstance(row, Literature)
+        else _cell(row, table, results, seeds, committed, judge_age=age == "judged")
         for cell in table.cells
+        for row in rows_of(cell)
     ]
 
 
@@ -153,6 +156,7 @@ def _cell(
     chosen = tuple(current[seed] for seed in planned if seed in current)
     complete, stale = len(chosen) == len(planned), judge_age and is_stale(cell, chosen)
     remarks = [*(cell.note and [cell.note]), *_several(same, planned)]
+    first = next((name for name in table.metrics if chosen and name in chosen[0].metrics), table.metrics[0])
     if ours and not same:
         remarks.append("spec changed: " + "; ".join(differences(ours[-1].spec, spec)))
     if stale:
@@ -163,8 +167,9 @@ def _cell(
         results=chosen,
         figures={name: _figure(name, cell, chosen, complete=complete, stale=stale) for name in table.metrics},
         planned=len(planned),
-        committed=_against_committed(cell, table.metrics[0], chosen, published),
-        remarks=tuple(remarks),
+        committed=_against_committed(cell, first, chosen, published),
+        # a method's row says what it is; what befell its run stands beside the run
+        remarks=tuple([cell.note] if isinstance(cell, Localization) and cell.method else remarks),
     )
 
 
@@ -224,7 +229,12 @@ def _verdict(figure: Figure, cell: Run | Trivial, *, complete: bool, stale: bool
 
 def judge(figure: Figure, tolerance: Tolerance) -> Verdict:
     """Judge a figure by its distance from the number beside it, whatever else speaks against it."""
-    return "" if figure.delta is None else compare(figure.delta, tolerance, higher=figure.metric in HIGHER)
+    return "" if figure.delta is None else compare(figure.delta, tolerance, higher=is_higher(figure.metric))
+
+
+def is_higher(metric: str) -> bool:
+    """Tell whether more of a figure is better."""
+    return metric in HIGHER or metric.startswith(("gt_known_", "top1_"))
 
 
 def compare(delta: float, tolerance: Tolerance, *, higher: bool = False) -> Verdict:

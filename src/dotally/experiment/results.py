@@ -15,8 +15,11 @@ from dotally.callbacks import Prediction
 from dotally.errors import DataError
 from dotally.files import write_json, write_text
 from dotally.metrics.counting import counting_error
+from dotally.metrics.slope_corrected import slope_corrected
 
 FORMAT = 1
+# figures that results may lack, because they were made before these were computed
+LATER = frozenset({"corrected_mae"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +112,16 @@ def read_predictions(path: Path) -> list[Prediction]:
 
 
 def recompute(predictions: Sequence[Prediction]) -> dict[str, float]:
-    """Return the counting errors of predictions."""
+    """Return the counting errors of predictions: those of ``counting_error``, and ``corrected_mae`` where it exists.
+
+    ``corrected_mae`` is the mean absolute error of ``slope_corrected`` predictions.
+    """
     predicted = torch.tensor([p.predicted for p in predictions], dtype=torch.float64)
-    errors = counting_error(predicted, torch.tensor([p.true for p in predictions]))
+    true = torch.tensor([p.true for p in predictions])
+    errors = counting_error(predicted, true)
+    corrected = slope_corrected(predicted, true)
+    if corrected is not None:
+        errors["corrected_mae"] = (corrected - true).abs().mean()
     return {name: float(value) for name, value in errors.items()}
 
 

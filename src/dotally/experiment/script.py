@@ -11,13 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dotally.errors import DotallyError
-from dotally.experiment import cluster, compare, flags, launch, probe, publish, render, work
+from dotally.experiment import cluster, compare, devices, flags, launch, probe, publish, render, work
+from dotally.experiment.compare_methods import compare_methods, named_row
 from dotally.experiment.execute import Options
 from dotally.experiment.failures import conclude, nothing_ran
 from dotally.experiment.identity import resolved_spec
+from dotally.experiment.localization import Localization, is_row_of
 from dotally.experiment.report import CellReport, report, seeds_of
 from dotally.experiment.results import Result, find_results, unreadable
 from dotally.experiment.spec import Run, Table, Trivial
+from dotally.experiment.statement import with_statements
 from dotally.experiment.terminal import notice, say, show, show_plan
 from dotally.files import write_text
 
@@ -33,7 +36,8 @@ def main(table: Table, *, seeds: Sequence[int] | None = None, arguments: Sequenc
     asked = flags.parser(table).parse_args(arguments)
     _quiet()
     try:
-        options = flags.options(asked, progress=sys.stderr.isatty() and asked.jobs == 1)
+        shown = sys.stderr.isatty() and asked.jobs == 1 and not devices.is_helper()
+        options = flags.options(asked, progress=shown)
         return _dispatch(table, asked, options, tuple(seeds or table.seeds))
     except DotallyError as error:
         notice(f"error: {error}", style="red")
@@ -48,6 +52,9 @@ def _dispatch(table: Table, asked: argparse.Namespace, options: Options, usual: 
         raise DotallyError("--from goes with --report: it tells where results are read from")
     seeds = tuple(asked.seeds or (table.seeds if asked.report or asked.plan or asked.compare else usual))
     cells = _selected(table, asked.only)
+    if devices.is_helper():
+        work.help_along(table, cells, seeds, options)
+        return 0
     if asked.show:
         say(json.dumps(resolved_spec(_selected_one(table, asked.show)), indent=2))
         return 0
@@ -72,7 +79,7 @@ def _run(
     finished = _report(table, options, seeds, asked.source)
     if not asked.report:
         _show_the_way(table, options)
-    chosen = [cell for cell in finished if cell.cell in cells]
+    chosen = [found for found in finished if any(is_row_of(found.cell, cell) for cell in cells)]
     if asked.publish:
         _publish(table, chosen, options)
     code = _check(chosen) if asked.check else 0
@@ -104,6 +111,7 @@ def _report(table: Table, options: Options, seeds: Sequence[int], source: str | 
     else:
         published, local = _results(table, options)
         cells = report(table, [*published, *local], seeds, committed=published)
+        cells = with_statements(table, cells, (publish.committed(table.id), options.runs / table.id))
     show(table, cells)
     folder = options.runs / table.id
     write_text(folder / "table.md", render.markdown(table, cells))
@@ -165,10 +173,13 @@ def _probed(outlook: probe.Outlook, options: Options) -> probe.Cost | str:
 
 
 def _compare(table: Table, names: Sequence[str], seeds: Sequence[int], options: Options) -> int:
-    chosen = [_selected_one(table, name) for name in names]
+    chosen = [named_row(table, name) or _selected_one(table, name) for name in names]
     published, local = _results(table, options)
     cells = {cell.cell.cell: cell for cell in report(table, [*published, *local], seeds)}
     folders = (publish.committed(table.id), options.runs / table.id)
+    if any(isinstance(cell, Localization) for cell in chosen):
+        say(compare_methods(cells[chosen[0].cell], cells[chosen[1].cell], folders))
+        return 0
     first, second = (compare.predictions_of(cells[cell.cell], folders) for cell in chosen)
     say(compare.compare_cells(first, second).render(chosen[0].cell, chosen[1].cell))
     return 0
@@ -198,8 +209,8 @@ def _publish(table: Table, cells: Sequence[CellReport], options: Options) -> Non
 
 def _quiet() -> None:
     """Silence what a user can do nothing about; the run's own log keeps it all."""
-    for name in ("pytorch_lightning", "lightning.pytorch"):
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logger = logging.getLogger(name)
         logger.propagate = False
         logger.handlers.clear()
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")

@@ -58,8 +58,8 @@ def _definer(module: str, name: str) -> str:
 def _path(module: str) -> Path | None:
     """Return a module's source file, found without importing it."""
     head, *rest = module.split(".")
-    spec = importlib.util.find_spec(head)
-    if spec is None or spec.origin is None or head not in OURS:
+    spec = importlib.util.find_spec(head) if head in OURS else None
+    if spec is None or spec.origin is None:
         return None
     stem = Path(spec.origin).parent.joinpath(*rest)
     candidates = [stem / "__init__.py", stem.with_name(f"{stem.name}.py")]

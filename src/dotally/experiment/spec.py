@@ -6,11 +6,15 @@ from typing import Any, Literal
 
 from dotally.baselines import Kind
 from dotally.data.crowd import CrowdDataModule
-from dotally.tasks import CountingTask
+from dotally.data.localization import LocalizationDataModule
+from dotally.tasks import CountingTask, LocalizationTask
 
 # How a checkpoint was chosen: on a validation split carved from train (ours), on the test split (what many
 # published codes did), or nobody says.
 Protocol = Literal["val", "test-best", "unknown"]
+# a run counts, or it localizes
+Task = CountingTask | LocalizationTask
+Data = CrowdDataModule | LocalizationDataModule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +66,8 @@ class Run:
 
     row: str
     column: str
-    task: Callable[[], CountingTask]
-    data: Callable[..., CrowdDataModule]
+    task: Callable[[], Task]
+    data: Callable[..., Data]
     max_epochs: int
     weights: str | None = None
     trainer: Mapping[str, Any] = field(default_factory=dict)
@@ -125,6 +129,21 @@ Cell = Run | Trivial | Literature
 
 
 @dataclass(frozen=True, kw_only=True)
+class Contest:
+    """Two rows whose difference is put into words below the table, from its numbers alone; see ``statement``.
+
+    Attributes:
+        challenger: Row of trained networks that something is claimed of.
+        baseline: Row of trained networks it is held against, column by column.
+        since: Column -> the column without what the challenger is said to bear better; empty where nothing is varied.
+    """
+
+    challenger: str
+    baseline: str
+    since: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """A table of a paper, or of ours.
 
@@ -137,6 +156,7 @@ class Table:
         seeds: Seeds of the full table.
         notes: Lines under the table.
         next: What to type next, told after a run.
+        contest: Two rows that are compared in words.
     """
 
     id: str
@@ -147,12 +167,15 @@ class Table:
     seeds: Sequence[int] = (0, 1, 2)
     notes: Sequence[str] = ()
     next: Sequence[str] = ()
+    contest: Contest | None = None
 
     def __post_init__(self) -> None:
         names = [cell.cell for cell in self.cells]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"{self.id}: two cells are named {', '.join(twice)}")
+        if self.contest and not {self.contest.challenger, self.contest.baseline} <= set(self.rows):
+            raise ValueError(f"{self.id}: {self.contest.challenger} or {self.contest.baseline} is no row of it")
 
     @property
     def rows(self) -> list[str]:

@@ -155,4 +155,9 @@ def duration(seconds: float) -> str:
 
 def summary(metrics: Mapping[str, float]) -> str:
     """Format the figures of one run in a line."""
-    return "  ".join(f"{label(name)} {number(metrics.get(name), name)}" for name in ("mae", "rmse", "bias", "slope"))
+    names = [name for name in ("mae", "rmse", "bias", "slope", "label_accuracy") if name in metrics]
+    localized = [
+        f"{name.split('/')[0]} {number(metrics[name], name)}" for name in metrics if name.endswith("/gt_known_50")
+    ]
+    told = [f"{label(name)} {number(metrics[name], name)}" for name in names]
+    return "  ".join([*told, *([f"{label('gt_known_50')}:"] if localized else []), *localized])

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from dotally.errors import DataError, DotallyError
 from dotally.experiment.identity import resolved_spec, run_key
+from dotally.experiment.localization_answers import recomputed
 from dotally.experiment.publish import ROOT, committed, fill_blocks, shown_tables
 from dotally.experiment.render import markdown
 from dotally.experiment.report import is_stale, report
-from dotally.experiment.results import Result, find_results, read_predictions, recompute, unreadable
+from dotally.experiment.results import LATER, Result, find_results, unreadable
 from dotally.experiment.spec import Table
+from dotally.experiment.statement import with_statements
 from dotally.experiment.terminal import say
 from dotally.files import write_text
 
@@ -151,21 +153,22 @@ def _verify_result(path: Path, result: Result, table: str) -> list[str]:
     if result.spec.get("max_epochs") and not path.with_name("metrics.csv").is_file():
         lines.append("metrics.csv is missing")
     try:
-        predictions = read_predictions(path.with_name("predictions.csv"))
-        lines += _differing(result, recompute(predictions)) if predictions else ["predictions.csv is empty"]
-        if result.facts.get("pictures", len(predictions)) != len(predictions):
-            lines.append(f"predictions.csv has {len(predictions)} pictures, not {result.facts['pictures']}")
+        pictures, figures = recomputed(path.with_name("predictions.csv"), result)
+        lines += _differing(result, figures) if pictures else ["predictions.csv is empty"]
+        if result.facts.get("pictures", pictures) != pictures:
+            lines.append(f"predictions.csv has {pictures} pictures, not {result.facts['pictures']}")
     except DataError as error:
         lines.append(str(error).replace(str(path.parent), ".").removeprefix("./"))
     return lines
 
 
 def _differing(result: Result, figures: dict[str, float]) -> list[str]:
-    """Compare recomputed figures with those of a result; GAME and map quality do not follow from counts."""
+    """Compare recomputed figures with those of a result; GAME and what maps are worth do not follow from them."""
     return [
         f"{name} is {value!r} by predictions.csv, {result.metrics.get(name)!r} in run.json"
         for name, value in figures.items()
-        if not math.isclose(value, result.metrics.get(name, math.nan), rel_tol=EXACT, abs_tol=EXACT)
+        if name not in LATER - set(result.metrics)
+        and not math.isclose(value, result.metrics.get(name, math.nan), rel_tol=EXACT, abs_tol=EXACT)
     ]
 
 
@@ -213,8 +216,9 @@ def _verify_blocks(
 
 def published(table: Table, root: Path) -> str:
     """Render a table from its committed results alone; what is stale is warned of, and stands as it was found."""
-    results = [result for _, result in find_results(committed(table.id, root))]
-    return markdown(table, report(table, results, table.seeds, age="ignored"))
+    folder = committed(table.id, root)
+    results = [result for _, result in find_results(folder)]
+    return markdown(table, with_statements(table, report(table, results, table.seeds, age="ignored"), [folder]))
 
 
 def _relative(line: str, root: Path) -> str:

@@ -12,7 +12,9 @@ from PIL import Image
 
 from dotally.callbacks import Prediction
 from dotally.data.crowd import SPLITS, CrowdDataModule
+from dotally.data.localization import LocalizationDataModule
 from dotally.experiment.results import Result
+from dotally.experiment.spec import Data
 from dotally.files import sha256
 
 if TYPE_CHECKING:
@@ -73,9 +75,14 @@ def log_table(logger: "WandbLogger", predictions: Sequence[Prediction], thumbnai
     logger.log_table("pictures/test", columns=columns, data=rows)
 
 
-def manifest(data: CrowdDataModule, fingerprint: str) -> dict[str, Any]:
-    """Return what a data set is, without any of it: the names and counts of every split."""
-    splits = {}
+def manifest(data: Data, fingerprint: str) -> dict[str, Any]:
+    """Return what a data set is, without any of it: the names and counts, or labels, of every split."""
+    splits: dict[str, dict[str, Any]] = {}
+    if isinstance(data, LocalizationDataModule):
+        for split in data.splits():
+            labels = {name: label for name, label, _ in data.dataset(split).annotations()}
+            splits[split] = {"pictures": len(labels), "labels": labels}
+        return {"data": type(data).__name__, "fingerprint": fingerprint, "splits": splits}
     for split in SPLITS:
         counts = {name: len(points) for name, points in data.dataset(split).annotations()}
         splits[split] = {"pictures": len(counts), "heads": sum(counts.values()), "counts": counts}
@@ -108,7 +115,10 @@ def _data_artifact(data: Mapping[str, Any]) -> "Artifact":
     import wandb
 
     splits = {
-        f"{split}/{name}": facts[name] for split, facts in data["splits"].items() for name in ("pictures", "heads")
+        f"{split}/{name}": value
+        for split, facts in data["splits"].items()
+        for name, value in facts.items()
+        if isinstance(value, int)
     }
     facts = {"fingerprint": data["fingerprint"], **splits}
     artifact = wandb.Artifact(f"{data['data']}-{data['fingerprint'][:8]}", type="dataset", metadata=facts)

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pytorch_lightning.loggers import WandbLogger
 
-from dotally.experiment import wandb_artifacts, wandb_record
+from dotally.experiment import wandb_artifacts, wandb_boxes, wandb_record
+from dotally.experiment.localization_answers import read_answers
 from dotally.experiment.results import Result, read_predictions
 
 PROJECT = "dotally"
@@ -88,7 +89,10 @@ def answer(
     run.config.update(wandb_record.config(result), allow_val_change=True)
     run.summary.update(wandb_record.summary(result))
     with wandb_artifacts.staged_in(Path(run.settings.root_dir)):
-        wandb_artifacts.log_table(logger, read_predictions(folder / "predictions.csv"), thumbnails or {})
+        if "methods" in result.spec:
+            wandb_boxes.log_answers(logger, read_answers(folder / "predictions.csv"), thumbnails or {})
+        else:
+            wandb_artifacts.log_table(logger, read_predictions(folder / "predictions.csv"), thumbnails or {})
         wandb_artifacts.log_artifacts(run, result, folder, manifest)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dotally.experiment import launch
-from dotally.experiment.execute import Job, Options, execute, fast_dev_run, plan
+from dotally.experiment.execute import Job, Options, assist, execute, fast_dev_run, plan
 from dotally.experiment.failures import Failure
 from dotally.experiment.folder import DEAD_AFTER
 from dotally.experiment.report import seeds_of
@@ -24,6 +24,8 @@ def execute_all(
 
     A run that another process is at comes last and is waited for, so that in the end every cell has a result or a
     failure: where that process ends without a result, the run goes on here.
+
+    On several devices every run is a process of its own, because its helpers are started by the same command line.
     """
     failures: list[Failure] = []
     waiting: list[launch.Task] = []
@@ -36,13 +38,19 @@ def execute_all(
             folder = job.folder
             if _is_done(job):
                 continue
-            if jobs > 1:
+            if jobs > 1 or (options.devices > 1 and len(pairs) > 1):
                 waiting += launch.tasks([cell], [seed], options, Path(sys.argv[0]))
             elif not _execute_one(job, options):
                 busy.append(job)
         except Exception as error:  # a bug in one cell must not cost the others their night
             failures.append(Failure.of(f"{cell.cell} seed {seed}", error, folder))
-    return failures + _await_all(busy, options) + launch.run_at_once(waiting, jobs, notice)
+    return failures + _await_all(busy, options) + launch.run_at_once(waiting, jobs, notice, devices=options.devices)
+
+
+def help_along(table: Table, cells: Sequence[Run | Trivial], seeds: tuple[int, ...], options: Options) -> None:
+    """Train a further device of the one run that this command line is about, which its leader has claimed."""
+    ((cell, seed),) = [(cell, seed) for cell in cells for seed in seeds_of(cell, seeds)]
+    assist(plan(table.id, cell, seed, options), options)
 
 
 def _is_done(job: Job) -> bool:

@@ -11,9 +11,10 @@ from torch import Tensor
 from dotally.ops.gaussian_dense import dense_forward, dense_gradients
 from dotally.ops.gaussian_mixing import mixing_forward, mixing_gradients
 from dotally.ops.gaussian_setting import Gradients, Setting, Wanted, output_size
+from dotally.ops.registration import Operator
 
 
-@torch.library.custom_op("dotally::gaussian_conv2d", mutates_args=())
+@Operator.define("dotally::gaussian_conv2d", device_type="default")
 def convolve(
     x: Tensor,
     weight: Tensor,
@@ -62,7 +63,7 @@ def _(
     return _empty_like_output(x, weight, setting)
 
 
-@torch.library.custom_op("dotally::gaussian_conv2d_backward", mutates_args=())
+@Operator.define("dotally::gaussian_conv2d_backward", device_type="default")
 def gradients(
     grad: Tensor,
     x: Tensor,
@@ -153,7 +154,7 @@ convolve.register_autograd(_differentiate, setup_context=_remember)
 def _register_autocast(device_type: str, key: torch._C.DispatchKey) -> None:
     """Lower ``x`` and ``weight`` under autocast, and leave the places and widths alone."""
 
-    def lowered(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
+    def lowered(x: Tensor, weight: Tensor, *rest: Any) -> Any:
         dtype = torch.get_autocast_dtype(device_type)
         with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(key)):
             return convolve(x.to(dtype), weight.to(dtype), *rest)

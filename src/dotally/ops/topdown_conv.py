@@ -6,6 +6,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
+from dotally.ops.registration import Operator
 from dotally.ops.topdown_checks import check_compat, check_constants, check_floating, pair, same_batch
 from dotally.ops.topdown_conv_cpu import ConvRule, conv2d_cpu, conv2d_selection_cpu
 from dotally.ops.topdown_cuda import td_conv2d_cuda, td_conv2d_selection_cuda
@@ -184,7 +185,7 @@ def _check_shapes(
         )
 
 
-@torch.library.custom_op("dotally::td_conv2d", mutates_args=(), device_types="cpu")
+@Operator.define("dotally::td_conv2d")
 def _conv2d(
     h: Tensor,
     weight: Tensor,
@@ -218,7 +219,7 @@ def _(
     return h.new_empty(h.shape, dtype=torch.float32)
 
 
-@torch.library.custom_op("dotally::td_conv2d_selection", mutates_args=(), device_types="cpu")
+@Operator.define("dotally::td_conv2d_selection")
 def _conv2d_selection(
     h: Tensor,
     weight: Tensor,

@@ -6,6 +6,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
+from dotally.ops.registration import Operator
 from dotally.ops.topdown_checks import check_compat, check_constants, check_floating, check_rule
 from dotally.ops.topdown_cuda import td_bridge_cuda, td_linear_cuda, td_linear_selection_cuda
 from dotally.ops.topdown_linear_cpu import LinearRule, bridge_cpu, linear_cpu, linear_selection_cpu
@@ -185,7 +186,7 @@ def _check_shapes(h: Tensor, weight: Tensor, g: Tensor) -> None:
         )
 
 
-@torch.library.custom_op("dotally::td_linear", mutates_args=(), device_types="cpu")
+@Operator.define("dotally::td_linear")
 def _linear(
     h: Tensor,
     weight: Tensor,
@@ -215,7 +216,7 @@ def _(
     return h.new_empty(h.shape, dtype=torch.float32)
 
 
-@torch.library.custom_op("dotally::td_linear_selection", mutates_args=(), device_types="cpu")
+@Operator.define("dotally::td_linear_selection")
 def _linear_selection(
     h: Tensor,
     weight: Tensor,
@@ -255,7 +256,7 @@ def _(
     )
 
 
-@torch.library.custom_op("dotally::td_bridge", mutates_args=(), device_types="cpu")
+@Operator.define("dotally::td_bridge")
 def _bridge(
     g: Tensor,
     mass: Tensor,

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from dotally.ops.registration import Operator
 from dotally.ops.topdown_checks import check_compat, check_floating, check_rule, pair, same_batch
 from dotally.ops.topdown_cuda import td_adaptive_avg_pool2d_cuda, td_avg_pool2d_cuda, td_max_pool2d_cuda
 from dotally.ops.topdown_pool_cpu import adaptive_windows, avg_pool2d_cpu, max_pool2d_cpu, strided_windows
@@ -163,7 +164,7 @@ def _check_pooled(h: Tensor, g: Tensor, sides: tuple[int, ...], layer: str) -> N
         raise ValueError(f"g has shape {list(g.shape)}, but {layer} of h {list(h.shape)} gives {expected}")
 
 
-@torch.library.custom_op("dotally::td_max_pool2d", mutates_args=(), device_types="cpu")
+@Operator.define("dotally::td_max_pool2d")
 def _max_pool2d(
     h: Tensor, g: Tensor, kernel: list[int], stride: list[int], padding: list[int], dilation: list[int]
 ) -> Tensor:
@@ -176,7 +177,7 @@ def _(h: Tensor, g: Tensor, kernel: list[int], stride: list[int], padding: list[
     return h.new_empty(h.shape, dtype=torch.float32)
 
 
-@torch.library.custom_op("dotally::td_avg_pool2d", mutates_args=(), device_types="cpu")
+@Operator.define("dotally::td_avg_pool2d")
 def _avg_pool2d(
     h: Tensor,
     g: Tensor,
@@ -205,7 +206,7 @@ def _(
     return h.new_empty(h.shape, dtype=torch.float32)
 
 
-@torch.library.custom_op("dotally::td_adaptive_avg_pool2d", mutates_args=(), device_types="cpu")
+@Operator.define("dotally::td_adaptive_avg_pool2d")
 def _adaptive_avg_pool2d(h: Tensor, g: Tensor, mode: str, offset: int, release: bool) -> Tensor:
     windows = adaptive_windows(_two(h.shape[2:]), _two(g.shape[2:]))
     return avg_pool2d_cpu(h, g, windows, _rule(mode, offset, release))

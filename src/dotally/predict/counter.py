@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dotally.data.crowd_dataset import Points
 from dotally.errors import DotallyError
+from dotally.predict.device import choose_device, is_out_of_memory
 from dotally.predict.inputs import PictureLike, to_picture
 from dotally.predict.overlay import colour_scale, draw_overlay
 from dotally.predict.weights_file import LoadedWeights, load_weights
@@ -100,7 +101,7 @@ class Counter:
     """
 
     def __init__(self, weights: LoadedWeights, *, device: str = "auto") -> None:
-        self.device = _device(device)
+        self.device = choose_device(device)
         self.task = weights.task.eval().requires_grad_(False).to(self.device)
         self.path, self.sha256, self.facts = weights.path, weights.sha256, weights.facts
 
@@ -183,7 +184,7 @@ class Counter:
             with torch.inference_mode():
                 output = self.task(batch.to(self.device), size.to(self.device))[0, 0].float().cpu()
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             raise DotallyError(
                 f"{width} x {height} pixels need more memory than {self.device} has; leave out large pictures "
@@ -202,17 +203,3 @@ class Counter:
             "below blank level": count <= self.blank_level * pixels,
         }
         return [flag for flag, applies in doubts.items() if applies]
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise DotallyError(
-            f"--device {name}: PyTorch finds no GPU here; `dotally doctor` says more, --device cpu works"
-        )
-    return torch.device(name)
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,7 +1,5 @@
 """A job: many pictures in, one table, one summary and an overlay of each out."""
 
-import csv
-import io
 import tempfile
 import time
 from collections.abc import Sequence
@@ -18,6 +16,7 @@ from dotally.predict.maps import DensityMaps
 from dotally.predict.overlay import Floats, draw_overlay, palette
 from dotally.predict.sources import Source, list_sources
 from dotally.predict.summary import Failure, Row, describe, summarise
+from dotally.predict.table import append_row, csv_line
 from dotally.predict.terminal import progress, say
 from dotally.predict.truth import inside, read_truth
 
@@ -114,7 +113,7 @@ class _Job:
         for path in (self.errors, self.summary, *map(self.overlay_path, self.items)):
             path.unlink(missing_ok=True)
         truth = () if self.truths is None else ("truth", "error")
-        write_text(self.counts, _csv_line("file", "width", "height", "count", "flags", "seconds", *truth))
+        write_text(self.counts, csv_line("file", "width", "height", "count", "flags", "seconds", *truth))
 
     def count(self, maps: DensityMaps) -> None:
         """Count every picture."""
@@ -126,7 +125,7 @@ class _Job:
                 self.fail(item, error)
                 continue
             row = self.row(item, result, time.perf_counter() - start)
-            _append(self.counts, self.fields(row))
+            append_row(self.counts, self.fields(row))
             maps.append(result.density.numpy())
             self.rows[item] = row
 
@@ -186,18 +185,6 @@ class _Job:
         """Note that a picture failed; the others go on."""
         failure = Failure(file=item.name, message=str(error).removeprefix(f"{item.path}: "))
         if not self.failures:
-            write_text(self.errors, _csv_line("file", "message"))
-        _append(self.errors, [failure.file, failure.message])
+            write_text(self.errors, csv_line("file", "message"))
+        append_row(self.errors, [failure.file, failure.message])
         self.failures.append(failure)
-
-
-def _append(path: Path, fields: Sequence[Any]) -> None:
-    """Add a row and close the file: whenever the program is stopped, the table is whole."""
-    with path.open("a", encoding="utf-8", newline="") as file:
-        file.write(_csv_line(*fields))
-
-
-def _csv_line(*fields: Any) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(fields)
-    return text.getvalue()

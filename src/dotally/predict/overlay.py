@@ -75,8 +75,8 @@ def draw_overlay(
     draw = ImageDraw.Draw(canvas)
     for number, (panel, (large, small)) in enumerate(zip(panels, captions, strict=True)):
         canvas.paste(panel, (number * step, HEADER))
-        draw.text((number * step + MARGIN, 6), large, INK, _font(26))
-        draw.text((number * step + MARGIN, 38), small, FAINT, _font(15))
+        draw.text((number * step + MARGIN, 6), large, INK, font(26))
+        draw.text((number * step + MARGIN, 38), small, FAINT, font(15))
     _draw_legend(canvas, stride, vmax)
     return canvas
 
@@ -126,14 +126,14 @@ def _dotted(panel: Image.Image, points: Points, image: np.ndarray) -> Image.Imag
 
 
 def _draw_legend(canvas: Image.Image, stride: int, vmax: float) -> None:
-    draw, font, top = ImageDraw.Draw(canvas), _font(15), canvas.height - FOOTER + 11
+    draw, small, top = ImageDraw.Draw(canvas), font(15), canvas.height - FOOTER + 11
     width, height = min(220, canvas.width // 3), 18
     ramp = np.broadcast_to(np.linspace(0, 1, width, dtype=np.float32), (height, width))
-    draw.text((MARGIN, top), "0", FAINT, font)
+    draw.text((MARGIN, top), "0", FAINT, small)
     left = MARGIN + 18
     canvas.paste(Image.fromarray(_blend(np.full_like(ramp, 128), ramp)), (left, top))
     text = f"{vmax:.2g} heads per cell of {stride} × {stride} pixels"
-    draw.text((left + width + 8, top), text, FAINT, font)
+    draw.text((left + width + 8, top), text, FAINT, small)
 
 
 def _number(count: float) -> str:
@@ -141,7 +141,8 @@ def _number(count: float) -> str:
 
 
 @cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """Return the font of captions, which matplotlib brings along, in pixels."""
     import matplotlib
 
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)

@@ -78,16 +78,16 @@ def summarise(rows: Sequence[Row], failures: Sequence[Failure], counter: Counter
 def describe(rows: Sequence[Row], failures: Sequence[Failure], summary: dict[str, Any]) -> Iterator[str]:
     """Yield the summary in a few lines for people."""
     if rows:
-        yield f"{_pictures(len(rows))}: {summary['heads']:,.1f} heads" + _spread(summary["counts"], len(rows))
+        yield f"{pictures(len(rows))}: {summary['heads']:,.1f} heads" + _spread(summary["counts"], len(rows))
     flagged = [f"{row.file} ({', '.join(row.flags)})" for row in rows if row.flags]
     if flagged:
-        yield f"flagged {_few(flagged)}"
+        yield f"flagged {few(flagged)}"
     if failures:
-        yield f"failed {_few([f'{failure.file} ({failure.message})' for failure in failures])}"
+        yield f"failed {few([f'{failure.file} ({failure.message})' for failure in failures])}"
     if truth := summary["truth"]:
         outside = f"; annotated outside: {truth['outside']}" if truth["outside"] else ""
         yield (
-            f"truth of {_pictures(truth['pictures'])}: MAE {truth['mae']:.2f}, RMSE {truth['rmse']:.2f}, "
+            f"truth of {pictures(truth['pictures'])}: MAE {truth['mae']:.2f}, RMSE {truth['rmse']:.2f}, "
             f"bias {truth['bias']:+.2f}{outside}"
         )
 
@@ -113,10 +113,12 @@ def _spread(counts: dict[str, float], pictures: int) -> str:
     return f", {counts['min']:,.1f} to {counts['max']:,.1f} a picture, median {counts['median']:,.1f}"
 
 
-def _pictures(number: int) -> str:
+def pictures(number: int) -> str:
+    """Return "1 picture" or "N pictures"."""
     return f"{number} picture" if number == 1 else f"{number} pictures"
 
 
-def _few(texts: Sequence[str]) -> str:
+def few(texts: Sequence[str], *, counted: bool = True) -> str:
+    """Return how many texts there are, and the first of them."""
     more = f", and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-    return f"{len(texts)}: {', '.join(texts[:_SHOWN])}{more}"
+    return f"{f'{len(texts)}: ' if counted else ''}{', '.join(texts[:_SHOWN])}{more}"

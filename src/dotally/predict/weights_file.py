@@ -10,7 +10,7 @@ import torch
 
 from dotally.errors import WeightsError
 from dotally.files import atomic_path, sha256
-from dotally.models import RawWeights, build_model, list_models, load_into, read_weights, recognise
+from dotally.models import RawWeights, SmallClassifier, build_model, list_models, load_into, read_weights, recognise
 from dotally.tasks import CountingTask
 
 RUNS = Path("runs")
@@ -137,7 +137,10 @@ def find_weights(weights: str | Path) -> Path:
 def counting_networks() -> list[str]:
     """Return the names of the networks that predict a density map."""
     with torch.device("meta"):
-        return [name for name in list_models() if hasattr(build_model(name), "stride")]
+        built = {name: build_model(name) for name in list_models()}
+    return [
+        name for name, model in built.items() if hasattr(model, "stride") and not isinstance(model, SmallClassifier)
+    ]
 
 
 @dataclass(frozen=True)

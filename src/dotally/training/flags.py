@@ -23,8 +23,7 @@ examples:
   dotally fit --resume --name first
 
 A resumed training goes on after the last whole epoch, with the settings it was begun with unless they are given anew.
-With several devices the batch size is that of each device, and validation repeats a picture where their number does
-not divide the pictures.
+With several devices the batch size is that of each device.
 """,
     "validate": "example: dotally validate --ckpt_path runs/fit/first/checkpoints/best.ckpt\n",
     "test": "example: dotally test --weights csrnet_partB.pth --data ShanghaiTech --data.part B --data.data_root DIR\n",
