@@ -17,11 +17,18 @@ from dotally.tasks.recipes import slim_csrnet
 
 TRIVIAL: tuple[TrivialKind, ...] = ("mean", "median", "ridge")
 
-crowd = partial(SyntheticCrowd, augmentation="crop", crop=256, batch_size=4)
+# whole pictures: what a network meets beyond the borders of a small crop is not what it meets in a picture
+crowd = partial(SyntheticCrowd, render_seed=1, augmentation="crop", crop=256, batch_size=8, keep_in_memory=True)
 
 CELLS: list[Cell] = [
     *(Trivial(row=kind, column="synthetic", kind=kind, data=crowd) for kind in TRIVIAL),
-    Run(row="csrnet-slim", column="synthetic", task=slim_csrnet, data=crowd, max_epochs=18),
+    Run(
+        row="csrnet-slim",
+        column="synthetic",
+        task=partial(slim_csrnet, freeze_batch_norm=0.85),
+        data=crowd,
+        max_epochs=16,
+    ),
 ]
 
 TABLE = Table(
@@ -29,7 +36,10 @@ TABLE = Table(
     title="Counting a synthetic crowd on unseen cameras",
     source="ours",
     cells=CELLS,
-    notes=["The target's scale and the batch size were tuned with the test cameras in view: csrnet-slim is not blind."],
+    notes=[
+        "The target's scale and the rate were tuned on another drawing of this crowd, test pictures in view; "
+        "this drawing's test pictures were first seen by these results."
+    ],
     next=[
         "python experiments/synthetic_crowd.py --seeds 0 1 2        the full table",
         "dotally predict PHOTOS --weights synthetic_crowd/csrnet-slim --out counted        count your own pictures",
