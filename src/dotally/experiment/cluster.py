@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,8 +69,9 @@ def _wants_gpus(where: str, options: Options) -> bool:
     """Whether to ask for GPUs: sbatch refuses a job that asks a cluster without any."""
     if options.accelerator == "cpu" or where != "slurm":
         return options.accelerator != "cpu" and torch.cuda.is_available()
-    answer = subprocess.run(("sinfo", "--noheader", "--format=%G"), capture_output=True, text=True)
-    return options.accelerator != "auto" or "gpu" in answer.stdout
+    if options.accelerator != "auto" or shutil.which("sinfo") is None:
+        return True
+    return "gpu" in subprocess.run(("sinfo", "--noheader", "--format=%G"), capture_output=True, text=True).stdout
 
 
 def _batch(executor: Any, work: Sequence[Task]) -> list[Any]:
