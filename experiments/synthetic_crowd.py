@@ -37,7 +37,7 @@ TABLE = Table(
     source="ours",
     cells=CELLS,
     notes=[
-        "The target's scale and the rate were tuned on another drawing of this crowd, test pictures in view; "
+        "The target's scale, rate and batch size were tuned on another drawing of this crowd, test pictures in view; "
         "this drawing's test pictures were first seen by these results."
     ],
     next=[
