@@ -31,11 +31,14 @@ install-dev: $(VENV)/.dev
 demo: install
 	@$(BIN)/python experiments/synthetic_crowd.py
 
+# one process a core, one thread each; a file's tests stay together because they share what they prepare
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+
 test: install-dev
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(PYTEST) -m "not slow"
 
 check: lint
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 lint: install-dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
