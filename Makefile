@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= $(shell nproc 2>/dev/null || echo 2)
 .PHONY: help demo test check lint format install install-dev clean
 
 help:
-	@echo "make demo    draw a crowd, train a small network on it, print the table, write pictures (under 3 minutes)"
+	@echo "make demo    count a drawn crowd, box drawn shapes: train, print tables, write pictures (about 3 minutes)"
 	@echo "make test    run the tests"
 	@echo "make lint    ruff and mypy"
 	@echo "make check   lint, all tests, the long ones too, and the published tables"
@@ -30,6 +30,7 @@ install-dev: $(VENV)/.dev
 
 demo: install
 	@$(BIN)/python experiments/synthetic_crowd.py
+	@$(BIN)/python experiments/shapes_demo.py
 
 # one process a core, one thread each; a file's tests stay together because they share what they prepare
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile

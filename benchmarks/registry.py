@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,3 +30,10 @@ class Case:
     facts: Mapping[str, Any]
     work: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     device: str = "cpu"
+
+
+class Skipped(NamedTuple):
+    """A case that cannot be measured here, and why."""
+
+    name: str
+    reason: str

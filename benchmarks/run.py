@@ -1,28 +1,33 @@
 """Measure every case: first that all implementations agree, then their CPU time on one thread, in the same run.
 
-    python -m benchmarks.run                                  # everything; ten minutes on one core
+    python -m benchmarks.run                                  # everything; seven minutes on one quiet core
+    python -m benchmarks.run --quick                          # only what the promised figures read; three minutes
     python -m benchmarks.run --only density_500_heads         # or --only gaussian_conv, --only topdown
-    python -m benchmarks.run --out benchmarks/results/cpu.json
+    python -m benchmarks.run --publish                        # everything, into benchmarks/results and the README
 
-Times are CPU seconds of this process, so a busy machine does not spoil the ratio between peers; where there is a GPU,
-the cases that can use it are measured there. Denormals are flushed for all. GFLOP and MB are what a model counts.
+Times are medians of CPU seconds of this process, and peers take turns, so a busy machine does not spoil their ratio;
+peers that take many seconds run once. Where there is a GPU, the cases that can use it are measured there. Denormals are
+flushed for all, and taps whose products would be below 1e-30 are zero. GFLOP and MB are what a model counts.
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 
-from benchmarks import density, gaussian_conv, topdown
-from benchmarks.registry import Case
+from benchmarks import density, figures, gaussian_conv, topdown
+from benchmarks.plot import plot
+from benchmarks.registry import Case, Skipped
 from dotally.experiment.environment import environment
-from dotally.files import write_json
+from dotally.files import write_json, write_text
+
+PUBLISHED = Path(__file__).parent / "results" / "cpu.json"
 
 
 def measure(case: Case) -> dict[str, Any]:
@@ -78,9 +83,11 @@ def _gpu_seconds(run: Callable[[], object]) -> float:
     return float(begin.elapsed_time(end)) / 1e3
 
 
-def markdown(results: list[dict[str, Any]]) -> str:
-    """Render the measurements as one Markdown table."""
+def markdown(results: list[dict[str, Any]], skipped: list[dict[str, str]] | None = None) -> str:
+    """Render the promised figures, all measurements, and what could not be measured."""
     lines = [
+        *figures.markdown(results).splitlines(),
+        "",
         "| case | implementation | CPU time on one thread, or GPU time | times ours | GFLOP | GFLOP/s | MB |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
@@ -90,33 +97,61 @@ def markdown(results: list[dict[str, Any]]) -> str:
             model = (f"{row[key]:,g}" if key in row else "" for key in ("gflop", "gflop_per_second", "megabytes"))
             cells = (result["about"], row["implementation"], taken, f"{row['times_ours']:,g}", *model)
             lines.append(f"| {' | '.join(cells)} |")
+    lines += [f"\nNot measured: {each['case']}, because {each['reason']}" for each in skipped or []]
     return "\n".join(lines) + "\n"
+
+
+def quick(case: Case) -> Case | None:
+    """Return what the promised figures read of a case, each at most three times; None if that is nothing."""
+    names = figures.needed(case.name)
+    if not names:
+        return None
+    kept = {name: run for name, run in case.implementations.items() if name in names}
+    return replace(case, implementations=kept, repeats={name: min(case.repeats[name], 3) for name in kept})
 
 
 def main() -> int:
     """Measure what was asked for and write it; 1 if a gate is red, which prints no time."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="CASE", help="a name, or what names begin with")
-    parser.add_argument("--out", type=Path, help="a JSON file; the Markdown goes beside it")
+    parser.add_argument("--quick", action="store_true", help="only what the promised figures read")
+    parser.add_argument("--out", type=Path, help="a JSON file; Markdown and plot go beside it")
+    parser.add_argument("--publish", action="store_true", help=f"write {PUBLISHED.name} and the README's block")
     flags = parser.parse_args()
+    if flags.publish and (flags.only or flags.quick):
+        parser.error("--publish needs everything measured: leave out --only and --quick")
     torch.set_num_threads(1)
     # subnormal numbers slow some implementations several times, and would make the others look good
     torch.set_flush_denormal(True)
     torch.backends.cudnn.benchmark = True
-    results = []
+    results: list[dict[str, Any]] = []
+    skipped: list[dict[str, str]] = []
     for case in (*density.cases(), *gaussian_conv.cases(), *topdown.cases()):
-        if case.name.startswith(flags.only or ""):
+        if not case.name.startswith(flags.only or ""):
+            continue
+        if isinstance(case, Skipped):
+            skipped.append({"case": case.name, "reason": case.reason})
+        elif chosen := quick(case) if flags.quick else case:
+            print(f"{chosen.name} ...", file=sys.stderr)
             try:
-                results.append(measure(case))
+                results.append(measure(chosen))
             except AssertionError as error:
                 print(f"{case.name}: the implementations differ, so nothing was timed: {error}", file=sys.stderr)
                 return 1
-    print(markdown(results))
-    if flags.out:
-        write_json(flags.out, {"environment": environment(), "results": results})
-        flags.out.with_suffix(".md").write_text(markdown(results))
-        print(json.dumps(str(flags.out)))
+    print(markdown(results, skipped))
+    if out := PUBLISHED if flags.publish else flags.out:
+        _write(out, results, skipped)
+    if flags.publish:
+        write_text(figures.README, figures.filled(figures.README.read_text(encoding="utf-8"), results))
     return 0
+
+
+def _write(path: Path, results: list[dict[str, Any]], skipped: list[dict[str, str]]) -> None:
+    reached = figures.reached(results)
+    write_json(path, {"environment": environment(), "figures": reached, "results": results, "skipped": skipped})
+    write_text(path.with_suffix(".md"), markdown(results, skipped))
+    plot(results, path.with_suffix(".png"))
+    print(f"wrote {path}")
 
 
 if __name__ == "__main__":

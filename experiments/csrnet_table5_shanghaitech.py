@@ -84,8 +84,8 @@ CELLS: list[Cell] = [
         max_epochs=60,
         note="an eighth of CSRNet's width, from scratch, pictures at half size; not blind: the test split was read for "
         "six earlier recipes and steered head width; crops and frozen norm were chosen on train and validation, 60 "
-        "epochs because after 32 the error on train (20.1) was still close to that on validation (23.1); eight crops of "
-        "256 pixels for 64 epochs fitted train better (17.3) and were worse on validation (28.1) and test (24.2)",
+        "epochs because after 32 the error on train (20.1) was still close to that on validation (23.1); eight crops "
+        "of 256 pixels for 64 epochs fitted train better (17.3), validation (28.1) and test (24.2) worse",
     ),
     Run(
         row="csrnet-quarter",

@@ -1,12 +1,16 @@
 """The benchmarks' own parts: peers compute what they claim, gates turn red, and cases are cheap to list."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks import gaussian_conv, topdown
-from benchmarks.registry import Case
-from benchmarks.run import markdown, measure
+from benchmarks import density, figures, gaussian_conv, topdown
+from benchmarks.plot import plot
+from benchmarks.registry import Case, Skipped
+from benchmarks.run import PUBLISHED, markdown, measure, quick
 
 
 @pytest.mark.parametrize("size", [(9, 40), (18, 18), (37, 5)])
@@ -58,7 +62,57 @@ def test_a_measurement_has_a_row_for_each_peer() -> None:
     assert [row["implementation"] for row in result["rows"]] == ["fast", "slow"]
     assert result["rows"][0]["times_ours"] == 1
     assert result["rows"][1]["gflop"] == 0
-    table = markdown([result])
+    table = markdown([result]).split("\n\n")[1]
     assert table.count("\n") == 4
     assert "| a sum | slow |" in table
     assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+def test_every_figure_reads_rows_that_exist_and_a_quick_run_keeps_only_these() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("the figures are those of a CPU")
+    cases = {case.name: case for case in (*gaussian_conv.cases(), *topdown.cases(), density._one_picture(3))}
+    for case in {figure.case for figure in figures.FIGURES} - {"density_shanghaitech_a"} - {"density_500_heads"}:
+        short = quick(cases[case])
+        assert short is not None
+        assert short.implementations.keys() == figures.needed(case)
+        assert short.ours in short.implementations
+        assert max(short.repeats.values()) <= 3
+    assert figures.needed("density_500_heads") <= cases["density_3_heads"].implementations.keys()
+    assert quick(cases["topdown_layer_cpu"]) is None
+
+
+def test_a_figure_is_a_ratio_of_two_rows_beside_what_was_wanted(tmp_path: Path) -> None:
+    def result(case: str, **seconds: float) -> dict[str, object]:
+        rows = [
+            {"implementation": name.replace("_", " "), "cpu_seconds": value, "times_ours": 1 + value}
+            for name, value in seconds.items()
+        ]
+        return {"case": case, "about": case, "rows": rows}
+
+    results = [
+        result("density_500_heads", dotally=0.01, one_filter_per_head=16.0),
+        result("density_shanghaitech_a", dotally=21.0),
+    ]
+    assert [found["reached"] for found in figures.reached(results)] == [True, False]
+    table = figures.markdown(results)
+    assert "| at least 1,500 | 1,600 | reached |" in table
+    assert "| at most 20 | 21 | **missed** |" in table
+    text = f"before\n{figures.BLOCK[0]}\nold\n{figures.BLOCK[1]}\nafter\n"
+    assert figures.filled(text, results) == text.replace("old\n", table)
+    with pytest.raises(ValueError, match="needs one block"):
+        figures.filled("no block", results)
+    plot(results, tmp_path / "ratios.png")
+    assert (tmp_path / "ratios.png").stat().st_size > 1000
+
+
+def test_the_readme_shows_the_committed_figures() -> None:
+    text = figures.README.read_text(encoding="utf-8")
+    assert figures.filled(text, json.loads(PUBLISHED.read_text())["results"]) == text
+
+
+def test_data_that_are_not_at_hand_are_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOTALLY_DATA_ROOT", str(tmp_path))
+    skipped = [case for case in density.cases() if isinstance(case, Skipped)]
+    assert [case.name for case in skipped] == ["density_shanghaitech_a"]
+    assert "because" in markdown([], [{"case": skipped[0].name, "reason": skipped[0].reason}])

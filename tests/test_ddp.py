@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from dotally.data import SyntheticCrowd
 from dotally.errors import DataError
-from dotally.training.lightning_cli import CountingCLI
+from dotally.training.lightning_cli import TaskCLI
 
 # a script of its own, because a fork of a process whose OpenMP threads have run may hang
 SCRIPT = """
@@ -120,11 +120,11 @@ def test_every_whole_picture_is_dealt_to_one_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize("subcommand", ["validate", "test"])
 def test_measuring_uses_one_device_whatever_is_asked(subcommand: Any) -> None:
     asked = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp_spawn"]
-    cli = CountingCLI(subcommand, ["--data", "SyntheticCrowd", *asked])
+    cli = TaskCLI(subcommand, ["--data", "SyntheticCrowd", *asked])
     assert (cli.trainer.num_devices, cli.trainer.world_size) == (1, 1)
 
 
 def test_training_uses_the_devices_that_are_asked() -> None:
     asked = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp_spawn"]
-    cli = CountingCLI("fit", ["--data", "SyntheticCrowd", *asked])
+    cli = TaskCLI("fit", ["--data", "SyntheticCrowd", *asked])
     assert cli.trainer.num_devices == 2

@@ -16,7 +16,7 @@ from dotally import Counter
 from dotally.errors import DataError, DotallyError, TrainingError, WeightsError
 from dotally.tasks import CountingTask
 from dotally.training.command import run
-from dotally.training.lightning_cli import CountingCLI
+from dotally.training.lightning_cli import TaskCLI
 
 CONFIGS = Path(__file__).parents[1] / "experiments" / "configs"
 CROWD = ["--data", "SyntheticCrowd", "--data.pictures", "4", "--data.val_pictures", "2", "--data.test_pictures", "2"]
@@ -217,13 +217,13 @@ def test_measuring_needs_something_trained(empty: Path) -> None:
 @pytest.mark.parametrize(("model", "stride"), [("mcnn", 4), ("csrnet", 8)])
 def test_the_data_have_the_stride_of_the_network(model: str, stride: int) -> None:
     network = ["--model.model", model, "--model.preprocessing", "mcnn" if model == "mcnn" else "imagenet"]
-    cli = CountingCLI("fit", [*CROWD, *network, "--data.stride", "16"])
+    cli = TaskCLI("fit", [*CROWD, *network, "--data.stride", "16"])
     assert (cli.model.stride, cli.datamodule.stride) == (stride, stride)
 
 
 @pytest.mark.parametrize("name", ["csrnet_slim_synthetic.yaml", "csrnet_shanghaitech_b.yaml"])
 def test_the_ready_settings_build(name: str) -> None:
-    cli = CountingCLI("fit", ["--config", str(CONFIGS / name), "--trainer.accelerator", "cpu"])
+    cli = TaskCLI("fit", ["--config", str(CONFIGS / name), "--trainer.accelerator", "cpu"])
     assert cli.trainer.max_epochs > 1
     assert cli.model.hparams["model"] == "csrnet"
 
@@ -231,7 +231,7 @@ def test_the_ready_settings_build(name: str) -> None:
 def test_settings_are_printed_as_a_file_that_can_be_read_back(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("fit", [*CROWD, "--model.lr", "0.5", "--print_config"]) == 0
     Path("printed.yaml").write_text(capsys.readouterr().out)
-    assert CountingCLI("fit", ["--config", "printed.yaml", "--trainer.accelerator", "cpu"]).model.hparams["lr"] == 0.5
+    assert TaskCLI("fit", ["--config", "printed.yaml", "--trainer.accelerator", "cpu"]).model.hparams["lr"] == 0.5
 
 
 def test_help_is_quick() -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from dotally.training.command import run
-from dotally.training.lightning_cli import CountingCLI
+from dotally.training.lightning_cli import TaskCLI
 
 ROOT = Path(__file__).parents[1]
 SWEEP: dict[str, Any] = yaml.safe_load((ROOT / "experiments/configs/sweep.yaml").read_text())
@@ -53,7 +53,7 @@ def test_every_trial_is_a_command_that_fit_understands(pick: int, monkeypatch: p
     start = SWEEP["command"].index("fit") + 1
     words = [word for word in SWEEP["command"][start:] if word != "${args}"]
     # as the agent writes ${args}
-    cli = CountingCLI("fit", [*words, *(f"--{name}={value}" for name, value in trial.items())])
+    cli = TaskCLI("fit", [*words, *(f"--{name}={value}" for name, value in trial.items())])
     for name, value in trial.items():
         owner, key = name.split(".")
         assert {"model": cli.model, "data": cli.datamodule}[owner].hparams[key] == value

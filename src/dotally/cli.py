@@ -73,19 +73,48 @@ def _data(parser: argparse.ArgumentParser) -> None:
         "list": (_list, "what there is, its licence, where to get it, and whether it was found"),
         "add": (_add, "link a folder or unpack an archive into the data root, then verify it"),
         "verify": (_verify, "count, checksum and look for what is odd"),
-        "convert": (_convert, "write density maps as .h5 files for users of other code"),
+        "convert": (_convert, "write dots in another format, or density maps as .h5 files for users of other code"),
     }
     made = {name: commands.add_parser(name, help=about) for name, (_, about) in names.items()}
     for name, (run, _) in names.items():
         made[name].set_defaults(run=run)
         _data_root(made[name])
     for name in ("add", "verify", "convert"):
-        made[name].add_argument("name", metavar="NAME", help="a name from `dotally data list`, such as shanghaitech")
+        folder = "" if name == "add" else ", or a folder of your own pictures"
+        text = f"a name from `dotally data list`, such as shanghaitech{folder}"
+        made[name].add_argument("name", metavar="NAME" if name == "add" else "NAME|FOLDER", help=text)
     made["add"].add_argument("source", type=Path, metavar="PATH", help="a folder, a .zip or a .tar archive")
     made["add"].add_argument("--max-gigabytes", type=float, default=20, help="largest unpacked size (default: 20)")
-    made["convert"].add_argument("--to", choices=["csrnet-h5"], default="csrnet-h5")
-    made["convert"].add_argument("--out", type=Path, required=True, metavar="DIR")
-    made["convert"].add_argument("--target", choices=["exact", "official"], default="exact")
+    for name in ("verify", "convert"):
+        _dots(made[name])
+    verify = made["verify"].add_argument
+    verify("--dots", action="store_true", help="check a folder of boxes for counting, by their middles")
+    sheet = "draw pictures with their dots and a histogram of counts (default: dots.png)"
+    verify("--pictures", nargs="?", const=Path("dots.png"), type=Path, metavar="FILE", help=sheet)
+    convert = made["convert"].add_argument
+    to = ("csrnet-h5", "csv", "coco", "labelme", "mat", "dots", "json", "npy", "via", "cvat", "shanghaitech")
+    convert("--to", choices=to, default="csrnet-h5", help="maps of a known set (the default), or a format of dots")
+    convert("--out", type=Path, required=True, metavar="DIR")
+    convert("--target", choices=["exact", "official"], default="exact", help="which maps (default: exact)")
+    convert("--lists", metavar="DIR", help="with train.txt, val.txt or test.txt: the split of ShanghaiTech's layout")
+    convert("--test-fraction", type=_fraction, default=0.2, metavar="X", help="tested on without a list (default: 0.2)")
+    convert("--split-seed", type=int, default=0, metavar="N", help="decides which (default: 0)")
+
+
+def _dots(parser: argparse.ArgumentParser) -> None:
+    own = parser.add_argument_group("a folder of your own pictures")
+    formats = "csv, coco, voc, labelme, mat, dots, json, npy, via or cvat (default: found out)"
+    own.add_argument("--from", dest="format", metavar="FORMAT", help=formats)
+    own.add_argument("--classes", nargs="+", metavar="NAME", help="count these only")
+    about = "pictures without annotation are an error (the default), hold nothing to count, or are left out"
+    own.add_argument("--unlisted", choices=("error", "empty", "skip"), default="error", help=about)
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must lie within 0 and 1, got {text}")
+    return value
 
 
 def _data_root(parser: argparse.ArgumentParser) -> None:
@@ -121,19 +150,63 @@ def _add(flags: argparse.Namespace) -> int:
 
 def _verify(flags: argparse.Namespace) -> int:
     from dotally.data.roots import data_roots
-    from dotally.data.verify import verify
+    from dotally.data.verify import VERIFIERS, verify
 
-    report = verify(flags.name, data_roots(flags.data_root))
+    if flags.name not in VERIFIERS and Path(flags.name).is_dir() and _is_counted(flags):
+        return _verify_dots(flags)
+    report = verify(flags.name, data_roots(flags.data_root) if flags.name in VERIFIERS else [])
     print(report.render())
     return 0 if report.ok else 1
 
 
+def _is_counted(flags: argparse.Namespace) -> bool:
+    """Return whether a folder is checked for counting: it is asked for, or its annotations have no boxes."""
+    from dotally.data.point_files import survey
+
+    asked = flags.dots or flags.pictures or flags.format or flags.classes or flags.unlisted != "error"
+    return bool(asked) or survey(Path(flags.name), refuse=lambda error: None).format not in ("voc", "coco")
+
+
+def _verify_dots(flags: argparse.Namespace) -> int:
+    from dotally.data.point_verify import verify_folder
+
+    checked = verify_folder(
+        Path(flags.name), format=flags.format or "auto", classes=flags.classes, unlisted=flags.unlisted
+    )
+    print(checked.report.render())
+    if flags.pictures:
+        from dotally.data.point_sheet import write_point_sheet
+
+        write_point_sheet(flags.pictures, checked.pictures)
+        print(f"wrote {flags.pictures}")
+    return 0 if checked.report.ok else 1
+
+
 def _convert(flags: argparse.Namespace) -> int:
+    if flags.to != "csrnet-h5":
+        return _convert_dots(flags)
     from dotally.data.convert import convert
     from dotally.data.roots import data_roots
 
     written = convert(flags.name, data_roots(flags.data_root), flags.out, target=flags.target)
     print(f"wrote {len(written)} new maps below {flags.out}")
+    return 0
+
+
+def _convert_dots(flags: argparse.Namespace) -> int:
+    from dotally.data.point_convert import convert_folder
+    from dotally.data.point_folder import PointFolder
+
+    source = PointFolder(
+        flags.name,
+        format=flags.format or "auto",
+        classes=flags.classes,
+        unlisted=flags.unlisted,
+        lists=flags.lists,
+        test_fraction=flags.test_fraction,
+        split_seed=flags.split_seed,
+    )
+    print(f"wrote {convert_folder(source, flags.out, flags.to):,} pictures with their dots to {flags.out}")
     return 0
 
 

@@ -202,12 +202,45 @@ def test_a_folder_with_both_formats_or_none_is_refused(tmp_path: Path) -> None:
         everything(tmp_path / "nowhere").records("test")
 
 
+def test_json_that_is_not_coco_s_says_why(tmp_path: Path) -> None:
+    folder = coco_tree(tmp_path / "own")
+    (folder / "settings.json").unlink()
+    text = (folder / "boxes.json").read_text()
+    (folder / "boxes.json").write_text(text[:-40])
+    with pytest.raises(DataError, match=r"neither VOC XML nor COCO JSON files \(.*\.json: line 1: no readable JSON"):
+        everything(folder).records("test")
+    (folder / "boxes.json").write_text(text.replace('"categories"', '"kinds"'))
+    with pytest.raises(DataError, match=r"neither VOC XML nor COCO JSON files \(.*\.json: categories should be a list"):
+        everything(folder).records("test")
+
+
 def test_a_truncated_picture_is_named(tmp_path: Path) -> None:
     folder = voc_tree(tmp_path / "own")
     picture = folder / "images" / "3.jpg"
     picture.write_bytes(picture.read_bytes()[:200])
     with pytest.raises(PictureError, match=r"3\.jpg"):
         list(everything(folder).dataset("test"))
+
+
+def test_one_class_can_judge_and_not_train(tmp_path: Path) -> None:
+    folder = spoil(voc_tree(tmp_path / "own", pictures=6), "1.xml", xml("1.jpg", THINGS[:1]))
+    data = BoxFolder(folder, framing="keep")
+    with pytest.raises(DataError, match=r"of the class 'dog', and labels teach nothing .* dotally localize") as error:
+        data.setup("fit")
+    assert "\n" not in str(error.value)
+    data.setup("validate")
+    data.setup("test")
+    assert len(data.val_set) == len(data.test_set) == 1
+
+
+def test_a_relative_folder_may_be_below_a_data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    voc_tree(tmp_path / "root" / "own")
+    monkeypatch.delenv("DOTALLY_DATA_ROOT", raising=False)
+    assert BoxFolder("own", data_root=tmp_path / "root").class_names() == ["cat", "dog"]
+    with pytest.raises(DataError, match="own: no such file or folder"):
+        BoxFolder("own").class_names()
+    monkeypatch.chdir(tmp_path / "root")
+    assert BoxFolder("own").num_classes == 2
 
 
 @pytest.mark.parametrize("fraction", [0, 1.5, -1])

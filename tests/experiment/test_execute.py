@@ -1,12 +1,8 @@
 """Running a cell: what it leaves behind, and that a kill at any moment changes nothing."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import textwrap
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +11,10 @@ import pytest
 import torch
 
 from dotally.errors import TrainingError
-from dotally.experiment import Run, Table
+from dotally.experiment import Run, Table, origin
+from dotally.experiment.checkpoints import WholeCheckpoints
 from dotally.experiment.execute import Options, execute, plan
+from dotally.experiment.report import is_stale
 from dotally.experiment.results import Result, read_predictions, recompute
 
 
@@ -67,65 +65,118 @@ def test_a_failure_is_recorded_and_leaves_no_result(table: Table, options: Optio
     assert not job.folder.result.exists()
 
 
-def script(folder: Path, crowd_folder: Path) -> Path:
-    """Write the tiny table as a script of its own, slow enough to be killed."""
-    path = folder / "tiny.py"
-    path.write_text(
-        textwrap.dedent(f"""
-        import sys
-        from functools import partial
-        from dotally.data import SyntheticCrowd
-        from dotally.experiment import Run, Table, main
-        from dotally.tasks import CountingTask
+KILLING = """
+import os, random, signal, sys, time
+from functools import partial
+from pathlib import Path
+from dotally.data import SyntheticCrowd
+from dotally.experiment import Run, Table, Trivial, main
+from dotally.tasks import CountingTask
 
-        crowd = partial(SyntheticCrowd, folder={str(crowd_folder)!r}, pictures=8, val_pictures=2, test_pictures=4,
-                        crop=64, batch_size=4)
-        task = partial(CountingTask, model_kwargs={{"width": 1 / 64, "batch_norm": True}}, optimizer="adamw", lr=1e-3,
-                       loss="scaled_mean_square", schedule="one-cycle")
-        TABLE = Table(id="tiny", title="t", source="s", seeds=(0,), cells=[
-            Run(row="net", column="crowd", task=task, data=crowd, max_epochs=12)])
-        sys.exit(main(TABLE))
-        """)
-    )
-    return path
+crowd = partial(SyntheticCrowd, folder=sys.argv[1], pictures=8, val_pictures=2, test_pictures=4, crop=64, batch_size=4)
+task = partial(CountingTask, model_kwargs={"width": 1 / 64, "batch_norm": True}, optimizer="adamw", lr=1e-3,
+               loss="scaled_mean_square", schedule="one-cycle")
+TABLE = Table(id="tiny", title="t", source="s", seeds=(0, 1), cells=[
+    Trivial(row="mean", column="crowd", kind="mean", data=crowd),
+    Run(row="net", column="crowd", task=task, data=crowd, max_epochs=6)])
+KILLS = 10
 
+def begin(runs):
+    child = os.fork()  # a new process for the price of no import
+    if child == 0:
+        os._exit(main(TABLE, arguments=["--runs", runs, "--accelerator", "cpu", "--wandb", "off"]))
+    return child
 
-def run_script(path: Path, runs: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, str(path), "--runs", str(runs), "--accelerator", "cpu"]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ})
+def end(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def progress():
+    epochs = sum(len(path.read_text().splitlines()) - 1 for path in Path("killed").glob("*/*/*/metrics.csv"))
+    return epochs + len(list(Path("killed").glob("*/*/*/run.json")))
+
+crowd().prepare_data()
+began = time.monotonic()
+assert end(begin("straight")) == 0
+a_step = (time.monotonic() - began) / 15
+draw, alive = random.Random(0), 0
+for kill in range(KILLS):
+    child, before = begin("killed"), progress()
+    # some before anything is done, most at a random moment of the next epoch or test
+    look = partial(os.waitid, os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    while kill % 4 and progress() == before and look() is None:
+        time.sleep(0.005)
+    time.sleep(draw.uniform(0, a_step))
+    os.kill(child, signal.SIGKILL)
+    alive += end(child) == -signal.SIGKILL
+    print(f"kill {kill + 1} after {progress()} of 15 epochs and results")
+Path("alive").write_text(str(alive))
+sys.exit(end(begin("killed")))
+"""
 
 
 def outcome(runs: Path) -> dict[str, Any]:
-    """Return what a run computed, and nothing of how long it took."""
-    (path,) = runs.glob("tiny/*/*/run.json")
-    record = json.loads(path.read_text())
-    weights = torch.load(path.parent / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-    return {
-        "metrics": record["metrics"],
-        "curve": (path.parent / "metrics.csv").read_text(),
-        "predictions": (path.parent / "predictions.csv").read_text(),
-        "weights": {name: value.tolist() for name, value in weights.items()},
-    }
+    """Return what a table's runs computed, and nothing of how long they took."""
+    found: dict[str, Any] = {path.name: path.read_bytes() for path in runs.glob("tiny/table.*")}
+    for path in runs.glob("tiny/*/*/run.json"):
+        record = json.loads(path.read_text())
+        kept = {name: record["facts"].get(name) for name in ("best", "best_epoch", "pictures")}
+        found[str(path.relative_to(runs))] = {**record, "facts": kept, "environment": None}
+        for name in ("metrics.csv", "predictions.csv"):
+            if (path.parent / name).exists():
+                found[str(path.relative_to(runs).with_name(name))] = (path.parent / name).read_bytes()
+    for path in runs.glob("tiny/*/*/checkpoints/*.ckpt"):
+        weights = torch.load(path, weights_only=True)["state_dict"]
+        found[str(path.relative_to(runs))] = {name: value.tolist() for name, value in weights.items()}
+    return found
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
-def test_killed_again_and_again_the_same_command_gives_the_same_result(
-    kills: int, tmp_path: Path, crowd_folder: Path, table: Table, options: Options
+def test_killed_ten_times_at_random_moments_a_table_is_the_same(tmp_path: Path, crowd_folder: Path) -> None:
+    command = [sys.executable, "-c", KILLING, str(crowd_folder)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert int((tmp_path / "alive").read_text()) >= 8, f"kills came too late: {done.stdout}"
+    straight = outcome(tmp_path / "straight")
+    assert len([name for name in straight if name.endswith("run.json")]) == 3
+    assert outcome(tmp_path / "killed") == straight
+
+
+def test_half_a_checkpoint_costs_the_epochs_and_nothing_else(
+    table: Table, options: Options, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    table.cells[0].data().prepare_data()  # type: ignore[union-attr]
-    path = script(tmp_path, crowd_folder)
-    assert run_script(path, tmp_path / "straight").wait() == 0
-    killed = tmp_path / "killed"
-    for attempt in range(kills):
-        process = run_script(path, killed)
-        epochs = 1 + attempt % 3
-        deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline:
-            curve = next(killed.glob("tiny/*/*/metrics.csv"), None)
-            if curve is not None and len(curve.read_text().splitlines()) > epochs + attempt:
-                break
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert run_script(path, killed).wait() == 0
-    assert outcome(killed) == outcome(tmp_path / "straight")
+    job = plan(table.id, network(table), 0, options)
+    whole = execute(job, options)
+    job.folder.result.unlink()
+    job.folder.last.write_bytes(job.folder.last.read_bytes()[:1000])
+    assert execute(job, options).metrics == whole.metrics
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "last.ckpt is damaged, so the training begins again" in line
+
+
+def test_a_checkpoint_replaces_another_only_when_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(value: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError("no space left")
+
+    path = tmp_path / "last.ckpt"
+    WholeCheckpoints().save_checkpoint({"epoch": 1}, path)
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(OSError, match="no space"):
+        WholeCheckpoints().save_checkpoint({"epoch": 2}, path)
+    assert torch.load(path, weights_only=True) == {"epoch": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_run_resumed_with_other_code_is_stale_from_the_beginning(
+    table: Table, options: Options, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = plan(table.id, network(table), 0, options)
+    first = execute(job, options)
+    job.folder.result.unlink()
+    monkeypatch.setattr(origin, "code_hash", lambda modules: "other code")
+    second = execute(job, options)
+    assert second.code not in (first.code, "other code")
+    assert "the code that decides it has changed since it was begun" in capsys.readouterr().err
+    assert is_stale(job.cell, [second])
+    job.folder.result.unlink()
+    monkeypatch.undo()
+    assert execute(job, options).code not in (first.code, "other code"), "what was mixed stays mixed"

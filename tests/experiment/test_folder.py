@@ -91,3 +91,13 @@ def test_another_host_is_believed_while_its_heart_beats(folder: RunFolder) -> No
     os.utime(lock, (long_ago, long_ago))
     with folder.claim() as mine:
         assert mine
+
+
+def test_what_a_killed_process_was_writing_is_swept_away(folder: RunFolder) -> None:
+    folder.note("running")
+    folder.checkpoints.mkdir()
+    folder.last.write_text("whole")
+    (folder.checkpoints / ".last-abc.ckpt").write_text("half")
+    (folder.path / ".metrics-abc.csv").write_text("half")
+    folder.sweep()
+    assert sorted(path.name for path in folder.path.rglob("*")) == ["checkpoints", "last.ckpt", "state.json"]

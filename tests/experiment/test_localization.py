@@ -1,6 +1,8 @@
 """Localization in a table: one training, a row for every method, all of it on a few shapes; real code, seconds."""
 
 import json
+import runpy
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -13,18 +15,32 @@ from PIL import Image
 
 from dotally.data import SyntheticCrowd, SyntheticShapes
 from dotally.errors import DataError
-from dotally.experiment import Cell, Localization, Method, Run, Table, Value, execute, publish, render, verify
+from dotally.experiment import (
+    Cell,
+    Localization,
+    Method,
+    Run,
+    Table,
+    Value,
+    execute,
+    publish,
+    render,
+    verify,
+    wandb_record,
+)
 from dotally.experiment.execute import Options, plan
 from dotally.experiment.identity import deciding_modules, resolved_spec
 from dotally.experiment.localization import is_row_of, results_of, rows_of
 from dotally.experiment.localization_answers import Answer, overlaps, read_answers, recompute_answers, write_answers
 from dotally.experiment.probe import probe
+from dotally.experiment.push import push
 from dotally.experiment.report import report
 from dotally.experiment.results import Result, find_results
 from dotally.experiment.script import main
 from dotally.stnet import BoxRule
 from dotally.tasks import CountingTask, LocalizationTask
 
+server = runpy.run_path(str(Path(__file__).with_name("wandb_server.py")))["server"]
 METHODS = {
     "stnet": Method(kind="stnet", stop="features.7", rule=BoxRule()),
     "cam": Method(kind="cam"),
@@ -175,6 +191,21 @@ def test_what_is_published_can_be_verified(
     assert all("seed1: cam/" in line and "by predictions.csv" in line for line in differences)
 
 
+def test_a_pushed_run_is_the_record_of_its_files(server: Any, runs: Path, tmp_path: Path) -> None:
+    path, result = found(runs)[0]
+    shutil.copytree(path.parent, tmp_path / "seed0", ignore=shutil.ignore_patterns("checkpoints"))
+    assert push([tmp_path], project="dotally") == 0
+    (run,) = server.runs.values()
+    assert run["state"] == "finished"
+    assert len([row for row in run["history"] if "train/loss" in row]) == 2
+    summary = json.loads(run["summary"])
+    assert wandb_record.read_back(json.loads(run["config"]), summary) == result
+    assert summary["test/cam/gt_known_50"] == result.metrics["cam/gt_known_50"]
+    # name, label, predicted and annotated box, then a figure and a box for each method
+    assert (summary["pictures/test"]["nrows"], summary["pictures/test"]["ncols"]) == (7, 4 + 2 * len(METHODS))
+    assert "predictions" in [artifact["artifactTypeName"] for artifact in server.artifacts]
+
+
 def test_an_interrupted_training_goes_on(run: Localization, runs: Path, tmp_path: Path) -> None:
     options = Options(runs=tmp_path, accelerator="cpu", progress=False)
     half = plan("tiny", replace(run, max_epochs=1), 0, options)
@@ -205,6 +236,15 @@ def test_maps_need_validation_boxes(run: Localization, tmp_path: Path) -> None:
 
 def test_a_plan_times_the_methods_as_well(run: Localization) -> None:
     assert probe(run, Options(accelerator="cpu", progress=False)).seconds > 0
+
+
+def test_methods_look_at_validation_pictures_once_and_not_every_epoch(
+    run: Localization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two epochs of two steps of 30 s, each validated by 5 pictures in thirds of a step of 8; 5 to tune, 7 to test."""
+    monkeypatch.setattr("dotally.experiment.probe._network_seconds", lambda *_: (30.0, 1.0))
+    expected = 2 * 2 * 30 + 2 * 5 / 8 * 10 + 5 + 7
+    assert probe(run, Options(accelerator="cpu")).seconds == pytest.approx(expected)
 
 
 def test_boxes_read_back_exactly_and_a_damaged_line_is_named(tmp_path: Path) -> None:
@@ -240,5 +280,9 @@ def test_a_mirrored_run_tells_its_boxes(run: Localization, tmp_path: Path, monke
     assert "Weights & Biases" not in (job.folder.path / "log.txt").read_text()
     assert (logged["answers"], logged["pictures"]) == (7, 7)
     assert set(logged["boxes"]) == {"annotated", *METHODS}
-    assert list((job.folder.path / "wandb").glob("offline-run-*"))
     json.dumps(logged["boxes"])
+    (path,) = job.folder.path.glob("wandb/offline-run-*/files/media/table/pictures/*.json")
+    columns = ["name", "picture", "label", "predicted", *METHODS, "annotated box"]
+    table = json.loads(path.read_text())
+    assert table["columns"] == [*columns, *(f"{name} box" for name in METHODS)]
+    assert len(table["data"]) == 7

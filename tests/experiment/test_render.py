@@ -105,6 +105,14 @@ def test_latex_sets_the_best_of_ours_in_bold(shown: Table, cells: list[CellRepor
     text = latex(shown, [cells[1], worse])
     assert text.count(r"\mathbf{70.0}") == 1
     assert r"\mathbf{81" not in text
+    assert r"\underline" not in text, "there is no second of two"
+
+
+def test_latex_underlines_the_second_of_ours(shown: Table, cells: list[CellReport]) -> None:
+    others = [replace(cells[1], figures=dict(cells[1].figures) | {"mae": figure("mae", mae)}) for mae in (80.0, 75.0)]
+    text = latex(shown, [cells[1], *others])
+    assert r"$\underline{75.0}$" in text
+    assert text.count(r"\underline") == 1
 
 
 def test_csv_has_a_line_for_every_figure_and_seed(cells: list[CellReport]) -> None:
@@ -121,6 +129,8 @@ def test_json_carries_the_identity_of_every_run(shown: Table, cells: list[CellRe
     value = json.loads(records(shown, cells))
     assert value["cells"][1]["runs"] == [{"seed": 0, "key": "0" * 64}, {"seed": 1, "key": "1" * 64}]
     assert value["cells"][1]["seeds"] == {"done": 2, "planned": 3}
+    assert value["cells"][1]["tolerance"]["match"] == 0.05
+    assert "spread of published re-runs" in value["cells"][1]["tolerance"]["reason"]
     assert value["cells"][1]["figures"]["mae"]["mean"] == 70.0
     assert value["cells"][0]["figures"]["mae"]["verdict"] == ""
 

@@ -77,6 +77,30 @@ def test_runs_what_has_no_result_and_nothing_twice(
     assert "started" not in capsys.readouterr().err
 
 
+def test_what_is_run_again_says_what_has_changed(run: Script, table: Table, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--only", "mean") == 0
+    median = replace(table, cells=[replace(table.cells[0], kind="median")])  # type: ignore[call-arg]
+    capsys.readouterr()
+    assert run("--only", "mean", table=median) == 0
+    assert "mean.crowd seed 0: spec changed: kind: mean -> median" in capsys.readouterr().err
+
+
+def test_two_cells_of_one_name_are_one_line(run: Script, table: Table, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(table=replace(table, cells=[table.cells[0], table.cells[0]])) == 2
+    assert capsys.readouterr().err == "error: tiny: two cells are named mean.crowd: give each a row of its own\n"
+
+
+def test_a_script_may_start_with_some_of_its_rows(capsys: pytest.CaptureFixture[str], table: Table) -> None:
+    def printed(*arguments: str) -> list[str]:
+        assert main(table, seeds=(0,), only=("mean",), arguments=["--launch", "print", *arguments]) == 0
+        out = capsys.readouterr().out
+        return [cell for cell in ("mean.crowd", "net.crowd") if cell in out]
+
+    assert printed() == ["mean.crowd"]
+    assert printed("--only", "net") == ["net.crowd"]
+    assert printed("--seeds", "1") == ["mean.crowd", "net.crowd"]
+
+
 def test_a_failure_is_listed_with_its_log_and_costs_the_others_nothing(
     run: Script, table: Table, options: Options, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,17 +223,24 @@ def test_local_results_are_held_against_the_committed_ones(
     assert "mean.crowd: mae against the committed values is off" in capsys.readouterr().err
 
 
-def test_a_report_can_come_from_weights_and_biases(
-    run: Script, table: Table, options: Options, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_report_from_weights_and_biases_is_that_of_the_files(
+    committed: bool, run: Script, options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run("--only", "mean") == 0
-    files = (options.runs / "tiny" / "table.json").read_bytes()
+    assert run("--only", "mean", *(["--publish"] if committed else [])) == 0
+    if committed:
+        path = tmp_path / "checkout/experiments/results/tiny/mean.crowd/seed0/run.json"
+        result = Result.read(path)
+        replace(result, metrics=result.metrics | {"mae": result.metrics["mae"] * 1.01}).write(path)
+    assert run("--report") == 0
+    files = {path: path.read_bytes() for path in (options.runs / "tiny").glob("table.*")}
+    assert (b"committed values" in files[options.runs / "tiny" / "table.md"]) is committed
     found = [result for _, result in find_results(options.runs / "tiny")]
     stub = ModuleType("wandb_results")
     stub.load = lambda source, name: found if (source, name) == ("wandb:me/mine", "tiny") else []  # type: ignore[attr-defined]
     monkeypatch.setitem(__import__("sys").modules, "dotally.experiment.wandb_results", stub)
     assert run("--report", "--from", "wandb:me/mine") == 0
-    assert (options.runs / "tiny" / "table.json").read_bytes() == files
+    assert {path: path.read_bytes() for path in files} == files
 
 
 def test_compare_reads_the_results_at_hand(run: Script, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from dotally.callbacks import Prediction
 from dotally.data import SyntheticCrowd
+from dotally.errors import DotallyError
 from dotally.experiment import Contest, Run, Table
 from dotally.experiment.compare import Comparison, Contrast
 from dotally.experiment.identity import resolved_spec
@@ -205,5 +206,6 @@ def test_a_table_without_a_contest_says_nothing(table: Table) -> None:
 
 
 def test_a_contest_of_rows_that_are_not_there_is_refused(table: Table) -> None:
-    with pytest.raises(ValueError, match="nobody or net is no row of it"):
-        replace(table, contest=Contest(challenger="nobody", baseline="net"))
+    contested = replace(table, contest=Contest(challenger="nobody", baseline="net"))
+    with pytest.raises(DotallyError, match="nobody or net is no row of it"):
+        contested.check()

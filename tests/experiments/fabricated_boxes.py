@@ -47,6 +47,16 @@ def imagenet_tree(folder: Path, *, pictures: int = 4) -> Path:
     return folder
 
 
+def own_boxes_tree(folder: Path, *, pictures: int = 12) -> Path:
+    """Write pictures of cats and dogs by turns, each with its VOC XML file beside it."""
+    generator = np.random.default_rng(2)
+    for number in range(pictures):
+        _picture(folder / f"{number}.jpg", generator, (80, 60))
+        objects = OBJECT.format(("cat", "dog")[number % 2], 10, 5, 50, 45)
+        (folder / f"{number}.xml").write_text(f"<annotation>{objects}</annotation>\n")
+    return folder
+
+
 def write_weights(path: Path, network: nn.Module) -> None:
     """Write a weights file with every name and shape of a network built on "meta", in a few kilobytes.
 

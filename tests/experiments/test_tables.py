@@ -54,6 +54,7 @@ def fabricated_root(
         write_mcnn_h5(root / "weights_mcnn" / name, build_model("mcnn"))
     BOXES["tiny_imagenet_tree"](root / "tiny-imagenet-200")
     BOXES["imagenet_tree"](root / "ILSVRC2012")
+    BOXES["own_boxes_tree"](root / "own_boxes")
     for cell in TABLES["stnet_imagenet"].runnable():
         assert isinstance(cell, Localization)
         with torch.device("meta"):

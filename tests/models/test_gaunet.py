@@ -2,12 +2,21 @@
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from dotally.models import GauNetCSRNet, GauNetMCNN, GauNetResNet50Counter, GauNetSANet, build_model
+from dotally.models import (
+    VGG16,
+    GauNetCSRNet,
+    GauNetMCNN,
+    GauNetResNet50Counter,
+    GauNetSANet,
+    build_model,
+    load_imagenet_frontend,
+)
 from dotally.nn import GaussianConv2d, parameter_groups
 
 # narrow windows: seconds instead of minutes on a slow core
@@ -97,6 +106,22 @@ def test_csrnet_keeps_its_front_end_and_dilates_nothing() -> None:
     assert isinstance(model.output_layer, nn.Conv2d)
 
 
+def test_csrnet_takes_imagenet_weights_into_its_front_end(tmp_path: Path) -> None:
+    vgg = VGG16(width=1 / 32, num_classes=2)
+    torch.save(vgg.state_dict(), tmp_path / "vgg.pth")
+    model = GauNetCSRNet(width=1 / 32)
+    load_imagenet_frontend(model, tmp_path / "vgg.pth")
+    for name, value in model.frontend.state_dict().items():
+        assert torch.equal(value, vgg.features.state_dict()[name])
+
+
+def test_forms_of_c3_end_with_a_relu() -> None:
+    with torch.device("meta"):
+        assert isinstance(GauNetSANet(form="c3").activation, nn.ReLU)
+        assert isinstance(GauNetResNet50Counter(form="c3").head[-1], nn.ReLU)
+        assert GauNetSANet(form="c3").encoder[-1].branches[0][-3].out_channels == 32  # 128 in all, 64 in the paper
+
+
 def test_csrnet_in_sequence_ends_with_eight_gaussians() -> None:
     with torch.device("meta"):
         model = GauNetCSRNet(arrangement="sequence")
@@ -170,11 +195,12 @@ def test_one_picture_can_be_overfitted(network: nn.Module) -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: GauNetCSRNet(gaussians=()), "gaussians must name at least one"),
+        (lambda: GauNetCSRNet(gaussians=()), r"gaussians must name each back end's K.*got \(\)"),
+        (lambda: GauNetCSRNet(gaussians=4), "gaussians must name each back end's K.*got 4"),
         (lambda: GauNetCSRNet(arrangement="tower"), "arrangement must be 'pyramid' or 'sequence', got 'tower'"),
         (lambda: GauNetResNet50Counter(stages=(4,)), r"stages must be some of 1, 2, 3, got \[4\]"),
         (lambda: GauNetMCNN(preset="gau"), "preset must be None, 'gaunet' or 'dau', got 'gau'"),
-        (lambda: GauNetSANet(num_gaussians=0), r"num_gaussians must lie in \[1, inf\), got 0"),
+        (lambda: GauNetSANet(num_gaussians=0), r"num_gaussians must be a whole number in \[1, inf\), got 0"),
     ],
 )
 def test_a_wrong_value_is_named(build: Callable[[], nn.Module], message: str) -> None:

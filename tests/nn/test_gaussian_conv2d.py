@@ -243,20 +243,25 @@ def test_a_copy_is_independent() -> None:
     assert not twin(noise(1, 2, 5, 5)).any()
 
 
-def test_it_compiles_into_one_graph_that_still_takes_steps_back() -> None:
-    one = layer(2, 3, 2, max_offset=1, max_sigma=1.0)
+@pytest.mark.parametrize("preset", [None, "gaunet", "dau"])
+def test_it_compiles_into_one_graph_that_still_takes_steps_back(preset: str | None) -> None:
+    one = layer(2, 3, 2, preset=preset, max_offset=1)
     with torch.no_grad():
         one.mu.fill_(5.0)
-    compiled = torch.compile(one, fullgraph=True, backend="eager")
-    compiled(noise(1, 2, 6, 6)).sum().backward()
+    twin, x = copy.deepcopy(one), noise(1, 2, 6, 6)
+    compiled = torch.compile(one, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), twin(x))
+    compiled(x).square().sum().backward()
+    twin(x).square().sum().backward()
     assert one.mu.max() == 1
-    assert one.mu.grad is not None
+    torch.testing.assert_close(one.mu.grad, twin.mu.grad)
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"num_gaussians": 0}, r"num_gaussians must lie in \[1, inf\), got 0"),
+        ({"num_gaussians": 0}, r"num_gaussians must be a whole number in \[1, inf\), got 0"),
+        ({"num_gaussians": 2.5}, r"num_gaussians must be a whole number in \[1, inf\), got 2.5"),
         ({"max_offset": -1}, r"max_offset must lie in \[0, inf\), got -1"),
         ({"sigma": 0.3}, r"sigma must lie in \[0.5, 2.0\], got 0.3"),
         ({"sigma": (0.5, 3.0)}, r"sigma must lie in \[0.5, 2.0\], got 3.0"),
@@ -273,9 +278,13 @@ def test_it_compiles_into_one_graph_that_still_takes_steps_back() -> None:
         ({"preset": "gaunet", "shape_rank": 40}, "rank must lie in 1..9"),
         ({"padding": 1}, "padding must be 'same', got 1"),
         ({"groups": 2}, "groups must be 1, got 2"),
-        ({"stride": (1, 2)}, r"stride must be a positive number.*\(1, 2\)"),
-        ({"dilation": 0}, "dilation must be a positive number.*0"),
-        ({"in_channels": 0}, r"in_channels must lie in \[1, inf\), got 0"),
+        ({"stride": (1, 2)}, r"stride must be a whole number from 1.*\(1, 2\)"),
+        ({"dilation": 0}, "dilation must be a whole number from 1.*0"),
+        ({"stride": 1.5}, "stride must be a whole number from 1.* got 1.5"),
+        ({"in_channels": 0}, r"in_channels must be a whole number in \[1, inf\), got 0"),
+        ({"sigma": (0.5, 1.0, 2.0)}, r"sigma must be a width or a pair .*, got \(0.5, 1.0, 2.0\)"),
+        ({"normalize": "max"}, "normalize must be one of 'sum', 'analytic', 'none', got 'max'"),
+        ({"preset": "gaunet", "execution": "fast"}, "execution must be one of 'auto', .*, got 'fast'"),
     ],
 )
 def test_a_wrong_argument_is_named_with_its_range(wrong: dict[str, object], message: str) -> None:

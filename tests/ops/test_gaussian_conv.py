@@ -73,7 +73,7 @@ def test_every_execution_equals_the_definition_in_value_and_gradient(
             torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 8), (5, 1), (16, 17), (33, 2)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 8), (5, 1), (16, 17), (2, 140)])
 @pytest.mark.parametrize("shift", ["exact", "bilinear"])
 def test_maps_smaller_than_the_window_and_odd_ones(size: tuple[int, int], shift: Any) -> None:
     leaves = inputs(size=size)
@@ -84,6 +84,18 @@ def test_maps_smaller_than_the_window_and_odd_ones(size: tuple[int, int], shift:
         torch.testing.assert_close(y, expected, rtol=1e-11, atol=1e-11)
         for ours, theirs in zip(gradients(y, *leaves), expected_gradients, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (3, 1)])
+def test_narrow_gaussians_displaced_past_a_small_map(size: tuple[int, int]) -> None:
+    x, weight, _, _ = inputs(size=size)
+    mu = torch.tensor([[2.0, -2.0], [-1.9, 0.1], [1.5, 1.9]], dtype=torch.float64, requires_grad=True)
+    leaves = x, weight, mu, torch.tensor(0.2, dtype=torch.float64, requires_grad=True)
+    expected = gaussian_conv2d_reference(*leaves, **WINDOW)
+    y = gaussian_conv2d(*leaves, execution="separable", **WINDOW)
+    torch.testing.assert_close(y, expected, rtol=1e-11, atol=1e-11)
+    for ours, theirs in zip(gradients(y, *leaves), gradients(expected, *leaves), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize(("batch", "size"), [(0, (5, 6)), (2, (0, 6)), (2, (5, 0))])
@@ -218,13 +230,14 @@ def test_a_unit_three_pixels_off_finds_its_place_and_width(shift: Any, grad_mode
         ({"sigma": torch.tensor(float("nan"))}, "got nan"),
         ({"mu": torch.zeros(2, 2)}, r"mu must be \[3, 2\], \[4, 3, 2\] or \[5, 4, 3, 2\], got \[2, 2\]"),
         ({"sigma": torch.ones(2)}, r"sigma must be a scalar tensor or \[3\] as mu is, got \[2\]"),
-        ({"weight": torch.ones(5, 3, 3)}, r"weight must be \[C_out, 4, K\]"),
+        ({"weight": torch.ones(5, 3, 3)}, r"x has 4 channels, so weight must be \[C_out, 4, K\] .* got \[5, 3, 3\]"),
         ({"x": torch.ones(4, 7, 9)}, r"x must be floating point \[B, C_in, H, W\], got"),
         ({"bias": torch.ones(4)}, r"bias must be \[5\], got \[4\]"),
         ({"shift": "linear"}, "shift must be one of 'exact', 'bilinear', got 'linear'"),
         ({"normalize": "max"}, "normalize must be one of 'sum', 'analytic', 'none', got 'max'"),
         ({"execution": "fast"}, "execution must be one of"),
         ({"grad_mode": "dau"}, "grad_mode='dau' needs shift='bilinear', got shift='exact'"),
+        ({"stride": 1.5}, "stride must be a positive integer or a pair of them, got 1.5"),
         ({"stride": 0}, "stride must be a positive integer or a pair of them, got 0"),
         ({"dilation": (1, 2, 3)}, r"dilation must be a positive integer or a pair of them, got \(1, 2, 3\)"),
         ({"max_offset": -1.0}, "max_offset must be a number of pixels >= 0, got -1.0"),

@@ -44,6 +44,7 @@ def nan_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     task = tiny_task()
     with torch.no_grad():
         task.model.output_layer.bias.fill_(float("nan"))
+        task.densest.fill_(float("nan"))
     return save_checkpoint(task, tmp_path_factory.mktemp("weights") / "nan.ckpt")
 
 

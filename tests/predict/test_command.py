@@ -35,6 +35,14 @@ def test_a_limit_is_a_failed_picture(tmp_path: Path, photo: Path, checkpoint: Pa
     assert command.run(arguments(*words)) == 1
 
 
+def test_the_size_that_pictures_are_shrunk_to_is_said_and_can_be_chosen(
+    tmp_path: Path, photo: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (photo, "--weights", checkpoint, "--out", tmp_path / "out", "--longest-side", "32")
+    assert command.run(arguments(*words)) == 0
+    assert ", pictures shrunk to 32 pixels, on " in capsys.readouterr().err
+
+
 def test_weights_that_are_not_there_touch_nothing(tmp_path: Path, photo: Path) -> None:
     with pytest.raises(WeightsError, match="no such weights file"):
         command.run(arguments(photo, "--weights", "nowhere.pt", "--out", tmp_path / "out"))
@@ -50,7 +58,10 @@ def test_a_place_that_cannot_be_written_to_is_one_line(tmp_path: Path, photo: Pa
 @pytest.mark.parametrize(
     "words",
     [("--weights", "a", "--out", "b"), ("p", "--out", "b"), ("p", "--weights", "a")]
-    + [("p", "--weights", "a", "--out", "b", flag, value) for flag, value in (("--vmax", "0"), ("--vmax", "nan"))]
+    + [
+        ("p", "--weights", "a", "--out", "b", flag, value)
+        for flag, value in (("--vmax", "0"), ("--vmax", "nan"), ("--longest-side", "-1"))
+    ]
     + [
         ("p", "--weights", "a", "--out", "b", "--max-megapixels", "many"),
         ("p", "--weights", "a", "--out", "b", "--device", "x"),

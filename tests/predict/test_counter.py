@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dotally import Counter
 from dotally.data.collate import cell_mask, collate
+from dotally.data.crowd_dataset import CrowdDataset, Record
 from dotally.data.sample import CrowdBatch, CrowdSample
 from dotally.errors import DotallyError, PictureError
 from dotally.predict.weights_file import LoadedWeights
@@ -54,6 +55,27 @@ def test_padding_changes_no_count(counter: Counter, picture: np.ndarray, size: t
     result = counter(image)
     assert result.count == pytest.approx(expected, abs=1e-9)
     assert result.density.shape == (-(-size[0] // 8), -(-size[1] // 8))
+
+
+@pytest.mark.parametrize("size", [(64, 80), (80, 33), (500, 1), (40, 30)])
+def test_pictures_are_shrunk_as_they_were_in_training(
+    task: CountingTask, picture: np.ndarray, size: tuple[int, int], tmp_path: Path
+) -> None:
+    Image.fromarray(np.resize(picture, (*size, 3))).save(tmp_path / "a.png")
+    record = Record(name="a", picture=tmp_path / "a.png", annotation=tmp_path)
+    data = CrowdDataset([record], lambda _: np.array([[0.5, 30.0]]), sigma=4.0, longest_side=40)
+    weights = LoadedWeights(task=task, path=Path("weights.pt"), sha256="", longest_side=40)
+    result = Counter(weights, device="cpu")(tmp_path / "a.png")
+    np.testing.assert_array_equal(result.image, data.load(0).image.permute(1, 2, 0))
+    assert result.size == size
+    assert Counter(weights, device="cpu", longest_side=0)(tmp_path / "a.png").image.shape[:2] == size
+    assert result.overlay(truth=np.array([[0.5, 30.0]])).size == result.overlay(truth=np.zeros((1, 2))).size
+
+
+def test_density_is_compared_with_that_of_training_at_the_size_it_was_shown(task: CountingTask) -> None:
+    task.densest.fill_(50.0)  # the network finds about 300 heads per megapixel of anything
+    weights = LoadedWeights(task=task, path=Path("weights.pt"), sha256="", longest_side=20)
+    assert "denser than training" in Counter(weights, device="cpu")(np.full((256, 320, 3), 90, np.uint8)).flags
 
 
 def test_every_kind_of_picture_gives_the_same_count(counter: Counter, picture: np.ndarray, tmp_path: Path) -> None:

@@ -183,6 +183,28 @@ def test_truth_gives_errors_per_picture_and_in_all(
         assert beside.width > 1.5 * alone.width
 
 
+def test_truth_follows_a_picture_that_is_shrunk(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[tuple[int, ...], Any]] = []
+    draw = folder.draw_overlay
+    monkeypatch.setattr(
+        folder,
+        "draw_overlay",
+        lambda image, *a, **k: (drawn.append((image.shape, k["truth"])), draw(image, *a, **k))[1],
+    )
+    source = make(tmp_path / "photos", ["odd/sides.png"])  # 53 x 37 pixels
+    write_csv(tmp_path / "truth.csv", {"odd/sides.png": [(52.9, 36.9), (53, 1)]})
+    small = Counter.load(checkpoint, device="cpu", longest_side=20)
+    assert predict([source], small, tmp_path / "out", truth=tmp_path / "truth.csv") == 0
+    (row,) = rows(tmp_path / "out" / "counts.csv")
+    assert (row["width"], row["height"], row["truth"]) == ("53", "37", "1")
+    ((shape, heads),) = drawn
+    assert shape == (14, 20, 3)
+    np.testing.assert_allclose(heads, [(52.9 * 20 / 53, 36.9 * 14 / 37)])
+    assert summary(tmp_path / "out")["weights"]["longest_side"] == 20
+
+
 def write_csv(path: Path, heads: dict[str, list[tuple[float, float]]]) -> None:
     lines = [f"{name},{x},{y}" for name, points in heads.items() for x, y in points]
     path.write_text("\n".join(["file,x,y", *lines]) + "\n")

@@ -104,7 +104,11 @@ def test_boxes_are_judged_where_they_are_annotated(
     assert [row["class"] for row in known] == [row["annotated"] for row in known] == [NAMES[1], NAMES[3]]
     truth = json.loads((out / "summary.json").read_text())["truth"]
     assert truth["mean_iou"] == pytest.approx(np.mean([float(row["iou"]) for row in known]), abs=1e-4)
-    assert "truth of 2 pictures: mean IoU" in capsys.readouterr().out
+    assert "truth of 2 pictures: mean IoU" in (printed := capsys.readouterr().out)
+    seen = [Localizer.load(shapes_checkpoint, device="cpu")(photos / row["file"]).predicted for row in known]
+    right = [NAMES[label] == row["annotated"] for label, row in zip(seen, known, strict=True)]
+    assert truth["label_accuracy"] == np.mean(right)
+    assert f"label right in {truth['label_accuracy']:.1%}" in printed
     # the same pictures without their true boxes look different
     with_truth = np.asarray(Image.open(out / "overlays" / "a.png"))
     out = tmp_path / "predicted"
@@ -112,6 +116,35 @@ def test_boxes_are_judged_where_they_are_annotated(
     assert (np.asarray(Image.open(out / "overlays" / "a.png")) != with_truth).any()
     assert {row["class"] for row in rows(out)} == {NAMES[1]}
     assert "annotated" not in rows(out)[0]
+
+
+def test_a_network_of_other_classes_is_judged_by_its_boxes_alone(
+    tmp_path: Path, photos: Path, names: Path, shapes_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        annotate(tmp_path / "boxes" / f"{name}.xml", ("raccoon", (5, 6, 20, 30)))
+    words = ("--truth", tmp_path / "boxes", "--classes", names, "--overlay", "none", "--out", tmp_path / "out")
+    assert command.run(arguments(photos, "--weights", shapes_checkpoint, *words)) == 0
+    assert "label right" not in capsys.readouterr().out
+    assert "label_accuracy" not in json.loads((tmp_path / "out" / "summary.json").read_text())["truth"]
+    with pytest.raises(DotallyError, match="there is no class 'raccoon' among the 8"):
+        command.run(arguments(photos, "--weights", shapes_checkpoint, *words, "--target", "annotated"))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("folder", "number"), [("raccoon", 32), ("voc2011_labelme", 3)])
+def test_real_photographs_beside_their_annotations(
+    folder: str, number: int, data_root: list[Path], tmp_path: Path, shapes_checkpoint: Path
+) -> None:
+    found = [root / folder for root in data_root if (root / folder).is_dir()]
+    if not found:
+        pytest.skip(f"no {folder} below DOTALLY_DATA_ROOT")
+    words = ("--weights", shapes_checkpoint, "--truth", found[0], "--out", tmp_path / "out")
+    assert command.run(arguments(found[0], *words)) == 0
+    judged = rows(tmp_path / "out")
+    assert len(judged) == number
+    assert all(0 <= float(row["iou"]) <= 1 and row["annotated"] for row in judged)
+    assert len(list((tmp_path / "out" / "overlays").rglob("*.jpg"))) == number
 
 
 def test_a_broken_picture_fails_alone(tmp_path: Path, photos: Path, shapes_checkpoint: Path) -> None:
@@ -231,3 +264,9 @@ def test_annotations_that_could_be_of_several_pictures_or_of_none(tmp_path: Path
     annotate(tmp_path / "again" / "1.xml", ("dog", (1, 2, 3, 4)))
     with pytest.raises(AnnotationError, match=r"1\.jpg is annotated twice"):
         read_boxes(tmp_path, ["1.jpg"])
+    (tmp_path / "again" / "1.xml").write_text("")
+    with pytest.raises(AnnotationError, match=r"1\.xml: line 1: the file is empty"):
+        read_boxes(tmp_path, ["1.jpg"])
+    (tmp_path / "boxes.json").write_text("{")
+    with pytest.raises(AnnotationError, match=r"boxes\.json: line 1: no readable JSON"):
+        read_boxes(tmp_path / "boxes.json", ["1.jpg"])

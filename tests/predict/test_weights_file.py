@@ -82,6 +82,14 @@ def test_a_slim_file_counts_like_its_checkpoint_and_says_what_it_is(tmp_path: Pa
     assert (tmp_path / "slim.pt").stat().st_size < (tmp_path / "best.ckpt").stat().st_size - 300_000
 
 
+def test_what_training_shrank_pictures_to_comes_along(tmp_path: Path, task: CountingTask) -> None:
+    torch.save(lightning(task, datamodule_hyper_parameters={"longest_side": 512}), tmp_path / "best.ckpt")
+    save_weights(tmp_path / "best.ckpt", tmp_path / "slim.pt", {})
+    assert load_weights(tmp_path / "best.ckpt").longest_side == load_weights(tmp_path / "slim.pt").longest_side == 512
+    torch.save(lightning(task), tmp_path / "unknown.ckpt")
+    assert load_weights(tmp_path / "unknown.ckpt").longest_side is None
+
+
 def test_a_slim_file_is_float32(tmp_path: Path, task: CountingTask) -> None:
     torch.save(lightning(task.half()), tmp_path / "best.ckpt")
     save_weights(tmp_path / "best.ckpt", tmp_path / "slim.pt", {})

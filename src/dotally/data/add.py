@@ -126,10 +126,18 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """Yield the name and the content of each file, but for those that macOS adds."""
     reader = _zip_members if zipfile.is_zipfile(archive) else _tar_members if tarfile.is_tarfile(archive) else None
     if reader is None:
-        raise DataError(f"{archive}: neither a zip nor a tar archive; unpack it yourself and add the folder")
+        raise DataError(f"{archive}: {_strange(archive)}")
     for name, file in reader(archive):
         if "__MACOSX" not in name and not PurePosixPath(name).name.startswith("._"):
             yield name, file
+
+
+def _strange(archive: Path) -> str:
+    """Say what is wrong with a file that is no archive; a zip's table of contents is at its end."""
+    with archive.open("rb") as file:
+        if file.read(4) == b"PK\x03\x04":
+            return "a zip archive without its end, as after half a download; fetch it again"
+    return "neither a zip nor a tar archive; unpack it yourself and add the folder"
 
 
 def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:

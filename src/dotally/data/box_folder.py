@@ -12,6 +12,7 @@ from dotally.data.coco_json import is_coco_json, read_coco_json
 from dotally.data.find import inside
 from dotally.data.localization import SPLITS, LocalizationDataModule, Split
 from dotally.data.pictures import natural_key, picture_files
+from dotally.data.roots import data_roots
 from dotally.data.sampling import carve
 from dotally.data.voc_xml import read_voc_xml
 from dotally.errors import AnnotationError, DataError
@@ -25,16 +26,19 @@ class BoxFolder(LocalizationDataModule):
     is an error, not an example of nothing. There is one item for each class in each picture; test and validation
     pictures are carved out at random.
 
+    Labels alone teach a network what tells classes apart, so that a training wants pictures of two classes at least; a
+    folder of one class is for judging networks that were trained on others.
+
     Args:
-        folder: Where everything is.
+        folder: Where everything is; a relative one that is not below the working folder may be below a data root.
         classes: Names of the classes in the order of a network's outputs; None takes those that occur, sorted, or those
             of the COCO file in its order.
         test_fraction: Part of the pictures to test on; 1 tests on all of them and leaves none to train on.
-        options: See :class:`LocalizationDataModule`; ``data_root`` does not apply.
+        options: See :class:`LocalizationDataModule`.
 
     Raises:
         ValueError: If ``test_fraction`` is not above 0 and at most 1.
-        DataError: From ``setup``, if the folder holds no pictures or no annotations.
+        DataError: From ``setup``, if the folder holds no pictures or no annotations, or to train, only one class.
         AnnotationError: From ``setup``, if annotations cannot be read, name unknown classes or pictures that are not
             there, leave the folder, or leave out a picture.
     """
@@ -50,8 +54,19 @@ class BoxFolder(LocalizationDataModule):
         super().__init__(**options)
         if not 0 < test_fraction <= 1:
             raise ValueError(f"test_fraction must be above 0 and at most 1, got {test_fraction}")
-        self.folder, self.test_fraction = Path(folder).expanduser(), test_fraction
+        self.folder, self.test_fraction = _located(Path(folder).expanduser(), self.data_root), test_fraction
         self.classes = None if classes is None else list(classes)
+
+    @override
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(stage)
+        if stage == "fit" and len({record.label for record in self.train_set.records}) == 1:
+            name = self.class_names()[self.train_set.records[0].label]
+            raise DataError(
+                f"{self.folder}: every picture to train on is of the class {name!r}, and labels teach nothing where "
+                "there is nothing to tell apart; add pictures of something else, or localize with a network that was "
+                f"trained on others: dotally localize {self.folder} --truth {self.folder} --weights FILE --out DIR"
+            )
 
     @override
     def records(self, split: Split) -> list[BoxRecord]:
@@ -85,20 +100,33 @@ class BoxFolder(LocalizationDataModule):
     def _read(self) -> tuple[list[Annotated], list[str]]:
         """Return all pictures with what is annotated in them, and the classes."""
         pictures = picture_files(self.folder)
-        xmls, jsons = _below(self.folder, ".xml"), [path for path in _below(self.folder, ".json") if is_coco_json(path)]
+        xmls = files_below(self.folder, ".xml")
+        jsons = [path for path in files_below(self.folder, ".json") if is_coco_json(path)]
         if xmls and jsons:
             raise DataError(
                 f"{self.folder}: holds annotations as XML ({xmls[0].name}) and as COCO JSON ({jsons[0].name}); "
                 "leave one of the two"
             )
         if not xmls and not jsons:
-            raise DataError(f"{self.folder}: {len(pictures)} pictures, but neither VOC XML nor COCO JSON files")
+            others = _why_not(files_below(self.folder, ".json"))
+            raise DataError(f"{self.folder}: {len(pictures)} pictures, but neither VOC XML nor COCO JSON files{others}")
         found, names = _read_xmls(self.folder, xmls, pictures) if xmls else _read_jsons(self.folder, jsons)
         _check_complete(self.folder, pictures, found)
         return found, self.classes or names
 
 
-def _below(folder: Path, suffix: str) -> list[Path]:
+def _located(folder: Path, data_root: str | Path | None) -> Path:
+    if folder.is_absolute() or folder.exists():
+        return folder
+    try:
+        roots = data_roots(data_root)
+    except DataError:  # none is needed where the folder is named in full
+        return folder
+    return next((root / folder for root in roots if (root / folder).is_dir()), folder)
+
+
+def files_below(folder: Path, suffix: str) -> list[Path]:
+    """Return the files with a suffix at any depth, hidden ones left out, in natural order."""
     files = (path for path in folder.rglob(f"*{suffix}") if path.is_file())
     shown = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     return sorted(shown, key=natural_key)
@@ -143,6 +171,16 @@ def _read_jsons(folder: Path, jsons: Sequence[Path]) -> tuple[list[Annotated], l
                 shown = picture.relative_to(folder).as_posix()
                 found.append(Annotated(name=shown, picture=picture, things=tuple(things), size=size))
     return found, list(names)
+
+
+def _why_not(jsons: Sequence[Path]) -> str:
+    """Say what keeps the first of some files from being of COCO's format."""
+    for path in jsons:
+        try:
+            read_coco_json(path)
+        except AnnotationError as error:
+            return f" ({error})"
+    return ""
 
 
 def _named(folder: Path, json: Path, name: str) -> Path:

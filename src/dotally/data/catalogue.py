@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from textwrap import indent
 
+from dotally.data import box_trees
+from dotally.data.find import find_folder
+from dotally.data.published_sets import PUBLISHED_SETS
 from dotally.data.roots import data_roots
 from dotally.data.shanghaitech_files import SOURCE, TREE, find_parts
 from dotally.errors import DataError
@@ -21,6 +25,7 @@ class DataSet:
         source: Where to get it.
         size: On disk.
         tree: The layout that is expected below a data root; empty if it needs none.
+        loader: The data module that reads it.
         find: Returns a line for each of its parts that is in the given folders.
     """
 
@@ -30,6 +35,7 @@ class DataSet:
     source: str
     size: str
     tree: str
+    loader: str
     find: Callable[[Sequence[Path]], list[str]]
 
 
@@ -40,6 +46,15 @@ def _find_shanghaitech(roots: Sequence[Path]) -> list[str]:
         return []
 
 
+def _find(is_it: Callable[[Path], bool], roots: Sequence[Path]) -> list[str]:
+    try:
+        return [str(find_folder(roots, is_it, what="it", tree=""))]
+    except DataError:
+        return []
+
+
+_UNKNOWN = "not measured here"
+
 CATALOGUE = (
     DataSet(
         name="shanghaitech",
@@ -48,7 +63,21 @@ CATALOGUE = (
         source=f"links on {SOURCE}; then `dotally data add shanghaitech ARCHIVE_OR_FOLDER`",
         size="174 MB",
         tree=TREE,
+        loader="dotally.data.ShanghaiTech",
         find=_find_shanghaitech,
+    ),
+    *(
+        DataSet(
+            name=name,
+            what=published.what,
+            licence=published.licence,
+            source=published.source,
+            size=published.size,
+            tree=published.tree,
+            loader=published.loader,
+            find=partial(_find, published.is_it),
+        )
+        for name, published in PUBLISHED_SETS.items()
     ),
     DataSet(
         name="synthetic",
@@ -57,7 +86,68 @@ CATALOGUE = (
         source="nothing to get: rendered when first used, in seconds",
         size="a few MB, below runs/data",
         tree="",
+        loader="dotally.data.SyntheticCrowd",
         find=lambda _: ["made when it is asked for"],
+    ),
+    DataSet(
+        name="synthetic-shapes",
+        what="SyntheticShapes: one of eight shapes on clutter, 64x64 pixels, with its box",
+        licence="that of dotally",
+        source="nothing to get: painted when first used, in seconds",
+        size="nothing on disk",
+        tree="",
+        loader="dotally.data.SyntheticShapes",
+        find=lambda _: ["made when it is asked for"],
+    ),
+    DataSet(
+        name="tiny-imagenet",
+        what="Tiny ImageNet (Stanford CS231N): 64x64 photographs of 200 classes, or a part of them, with a box each",
+        licence="ImageNet's terms: research use",
+        source="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+        size="43 MB for 39 classes",
+        tree=box_trees.TINY_IMAGENET,
+        loader="dotally.data.TinyImageNetLocalization",
+        find=partial(_find, box_trees.is_tiny_imagenet),
+    ),
+    DataSet(
+        name="imagenet",
+        what="ILSVRC 2012: 50,000 validation photographs of 1000 classes, with boxes; train pictures only to train",
+        licence="ImageNet's terms of access: non-commercial research and education",
+        source="https://image-net.org, after agreeing to them",
+        size=_UNKNOWN,
+        tree=box_trees.IMAGENET,
+        loader="dotally.data.ImageNetLocalization",
+        find=partial(_find, box_trees.is_imagenet),
+    ),
+    DataSet(
+        name="voc",
+        what="Pascal VOC, 2007 to 2012 (Everingham et al., IJCV 2010): photographs with boxes of 20 classes",
+        licence="VOC's terms; the photographs are from Flickr",
+        source="http://host.robots.ox.ac.uk/pascal/VOC",
+        size=_UNKNOWN,
+        tree=box_trees.VOC,
+        loader="dotally.data.VOCLocalization",
+        find=partial(_find, box_trees.is_voc),
+    ),
+    DataSet(
+        name="cub",
+        what="CUB-200-2011 (Wah et al., 2011): 11,788 photographs of 200 species of birds, a box each",
+        licence="not known to us; ask at its source",
+        source="https://www.vision.caltech.edu/datasets/cub_200_2011",
+        size=_UNKNOWN,
+        tree=box_trees.CUB,
+        loader="dotally.data.CUBLocalization",
+        find=partial(_find, box_trees.is_cub),
+    ),
+    DataSet(
+        name="box-folder",
+        what="pictures of your own with boxes, as Pascal VOC XML or COCO JSON",
+        licence="yours to know",
+        source="nothing to get; `dotally data verify FOLDER` reads every file of it",
+        size="that of your pictures",
+        tree=box_trees.BOX_FOLDER,
+        loader="dotally.data.BoxFolder",
+        find=lambda _: ["any folder, wherever it is"],
     ),
 )
 
@@ -83,7 +173,8 @@ def _entry(data_set: DataSet, found: Sequence[str]) -> str:
         f"  licence  {data_set.licence}",
         f"  source   {data_set.source}",
         f"  size     {data_set.size}",
+        f"  loader   {data_set.loader}",
     ]
     if data_set.tree:
-        lines += ["  expected in a data root, or in a folder in it:", indent(data_set.tree, "    ")]
+        lines += ["  expected, in a data root or in a folder in it:", indent(data_set.tree, "    ")]
     return "\n".join(lines)

@@ -30,7 +30,10 @@ def convert(name: str, roots: Sequence[Path], out: Path, *, target: Target = "ex
         DataError: The set is not there, or is none that has a published density map.
     """
     if name != "shanghaitech":
-        raise DataError(f"no density maps are defined for {name!r}; there are for: shanghaitech")
+        raise DataError(
+            f"no density maps are defined for {name!r}; there are for: shanghaitech. "
+            "Convert a folder of your own --to shanghaitech first, and name that as --data-root"
+        )
     return [path for part in find_parts(roots) for path in convert_csrnet_h5(part, out, target=target)]
 
 

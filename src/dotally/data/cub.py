@@ -6,17 +6,14 @@ from pathlib import Path
 from typing_extensions import override
 
 from dotally.data.box_dataset import BoxRecord
+from dotally.data.box_trees import CUB as TREE
+from dotally.data.box_trees import is_cub
 from dotally.data.find import find_folder, inside, numbered_lines
 from dotally.data.localization import LocalizationDataModule, Split
 from dotally.data.roots import data_roots
 from dotally.data.sampling import carve
 from dotally.data.voc_xml import Box, parse_number
 from dotally.errors import AnnotationError
-
-TREE = """\
-CUB_200_2011/
-    images.txt  image_class_labels.txt  bounding_boxes.txt  train_test_split.txt  classes.txt
-    images/001.Black_footed_Albatross/Black_Footed_Albatross_0001_796111.jpg ..."""
 
 Numbered = dict[str, tuple[str, str]]
 """By the number that begins a line: file and line, and the rest of the line."""
@@ -50,11 +47,7 @@ class CUBLocalization(LocalizationDataModule):
         return [name.partition(".")[2].replace("_", " ") or name for _, name in found]
 
     def _folder(self) -> Path:
-        return find_folder(data_roots(self.data_root), _is_it, what="CUB-200-2011", tree=TREE)
-
-
-def _is_it(folder: Path) -> bool:
-    return all((folder / f"{name}.txt").is_file() for name in ("images", "bounding_boxes", "train_test_split"))
+        return find_folder(data_roots(self.data_root), is_cub, what="CUB-200-2011", tree=TREE)
 
 
 def _numbered(path: Path) -> Numbered:

@@ -1,13 +1,14 @@
 """ImageNet's localization task, ILSVRC 2012: 50,000 validation photographs of 1000 classes, with boxes in XML."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 from typing_extensions import override
 
 from dotally.data.box_dataset import BoxRecord
+from dotally.data.box_trees import IMAGENET as TREE
+from dotally.data.box_trees import IMAGENET_VALID, Place, first_folder, is_imagenet
 from dotally.data.find import find_folder, numbered_lines
 from dotally.data.localization import LocalizationDataModule, Split
 from dotally.data.roots import data_roots
@@ -16,38 +17,10 @@ from dotally.data.voc_xml import XmlAnnotation, read_voc_xml
 from dotally.errors import AnnotationError, DataError
 
 CLASSES = 1000
-TREE = """\
-images/valid/              or val, ILSVRC2012_img_val, Data/CLS-LOC/val; all pictures in it or in folders by synset
-    n01440764/ILSVRC2012_val_00000293.JPEG ...
-annotations/valid/         or ILSVRC2012_bbox_val_v3/val, Annotations/CLS-LOC/val, bbox/val; likewise
-    n01440764/ILSVRC2012_val_00000293.xml ...
-annotations/class_labels.txt    or LOC_synset_mapping.txt: a synset and its name on each line
-images/train/n01440764/*.JPEG, annotations/train/n01440764/*.xml      only to train"""
 
 _LISTS = ("class_labels.txt", "annotations/class_labels.txt", "LOC_synset_mapping.txt")
 _SYNSET = re.compile(r"n\d{8}")
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where one half of the data set may lie, pictures and annotations by turns in the same order."""
-
-    pictures: tuple[str, ...]
-    annotations: tuple[str, ...]
-
-
-_VALID = _Place(
-    ("images/valid", "images/val", "Data/CLS-LOC/val", "ILSVRC2012_img_val", "valid", "val"),
-    (
-        "annotations/valid",
-        "annotations/val",
-        "Annotations/CLS-LOC/val",
-        "ILSVRC2012_bbox_val_v3/val",
-        "ILSVRC2012_bbox_val_v3",
-        "bbox/val",
-    ),
-)
-_TRAIN = _Place(
+_TRAIN = Place(
     ("images/train", "Data/CLS-LOC/train", "ILSVRC2012_img_train", "train"),
     ("annotations/train", "Annotations/CLS-LOC/train", "ILSVRC2012_bbox_train_v2", "bbox/train"),
 )
@@ -97,16 +70,16 @@ class ImageNetLocalization(LocalizationDataModule):
     @override
     def splits(self) -> tuple[Split, ...]:
         """Return "test", with "train" and "val" before it where there is a train folder."""
-        return ("train", "val", "test") if _folder(self._root(), _TRAIN.pictures) else ("test",)
+        return ("train", "val", "test") if first_folder(self._root(), _TRAIN.pictures) else ("test",)
 
     def _root(self) -> Path:
-        return find_folder(data_roots(self.data_root), _is_it, what="ImageNet (ILSVRC 2012)", tree=TREE)
+        return find_folder(data_roots(self.data_root), is_imagenet, what="ImageNet (ILSVRC 2012)", tree=TREE)
 
     def _synsets(self, root: Path) -> list[str]:
         listed = _listed(root)
         if listed:
             return sorted(listed)
-        pictures, annotations = _index(root, _VALID)
+        pictures, annotations = _index(root, IMAGENET_VALID)
         synsets = {_synset(pictures.get(stem), path) for stem, path in annotations.items()}
         if len(synsets) != CLASSES:
             raise DataError(
@@ -116,19 +89,11 @@ class ImageNetLocalization(LocalizationDataModule):
         return sorted(synsets)
 
 
-def _is_it(folder: Path) -> bool:
-    return _folder(folder, _VALID.pictures) is not None and _folder(folder, _VALID.annotations) is not None
-
-
-def _folder(root: Path, names: Sequence[str]) -> Path | None:
-    return next((root / name for name in names if (root / name).is_dir()), None)
-
-
-def _index(root: Path, place: _Place) -> tuple[dict[str, Path], dict[str, Path]]:
+def _index(root: Path, place: Place) -> tuple[dict[str, Path], dict[str, Path]]:
     """Return the pictures and the annotations by their common name."""
     found = []
     for names, suffixes in ((place.pictures, {".jpeg", ".jpg"}), (place.annotations, {".xml"})):
-        folder = _folder(root, names)
+        folder = first_folder(root, names)
         # one level of folders, by synset, or none
         paths = [path for pattern in ("*", "*/*") for path in folder.glob(pattern)] if folder else []
         files = sorted(path for path in paths if path.suffix.lower() in suffixes)
@@ -157,7 +122,7 @@ def _class(where: str, line: str) -> tuple[str, str]:
 
 
 def _judged(root: Path, labels: dict[str, int]) -> Iterator[BoxRecord]:
-    pictures, annotations = _index(root, _VALID)
+    pictures, annotations = _index(root, IMAGENET_VALID)
     for have, lack, what in ((pictures, annotations, "an annotation"), (annotations, pictures, "a picture")):
         if alone := sorted(set(have) - set(lack)):
             raise DataError(f"{root}: {len(alone)} of {len(have)} lack {what}, the first is {have[alone[0]].name}")

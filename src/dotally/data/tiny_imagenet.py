@@ -7,18 +7,14 @@ from typing_extensions import override
 
 from dotally.data.box_dataset import BoxRecord
 from dotally.data.box_transforms import Framing
+from dotally.data.box_trees import TINY_IMAGENET as TREE
+from dotally.data.box_trees import is_tiny_imagenet
 from dotally.data.find import find_folder, inside, numbered_lines
 from dotally.data.localization import LocalizationDataModule, Split
 from dotally.data.roots import data_roots
 from dotally.data.sampling import carve
 from dotally.data.voc_xml import check_box, parse_number
 from dotally.errors import AnnotationError, DataError
-
-TREE = """\
-tiny-imagenet-200/         or a part of its classes, with the same files
-    wnids.txt  words.txt
-    train/n01443537/n01443537_boxes.txt, images/n01443537_0.JPEG ...
-    val/val_annotations.txt, images/val_0.JPEG ..."""
 
 
 class TinyImageNetLocalization(LocalizationDataModule):
@@ -56,11 +52,7 @@ class TinyImageNetLocalization(LocalizationDataModule):
         return [words.get(wnid, wnid).split(",")[0].strip() for wnid in _wnids(folder)]
 
     def _folder(self) -> Path:
-        return find_folder(data_roots(self.data_root), _is_it, what="Tiny ImageNet", tree=TREE)
-
-
-def _is_it(folder: Path) -> bool:
-    return (folder / "wnids.txt").is_file() and (folder / "val" / "val_annotations.txt").is_file()
+        return find_folder(data_roots(self.data_root), is_tiny_imagenet, what="Tiny ImageNet", tree=TREE)
 
 
 def _wnids(folder: Path) -> list[str]:

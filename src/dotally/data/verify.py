@@ -3,12 +3,15 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from dotally.data.pictures import open_picture
 from dotally.data.progress import progress
+from dotally.data.published import PublishedSet
+from dotally.data.published_sets import PUBLISHED_SETS
 from dotally.data.shanghaitech_files import (
     LEAKS,
     PARTS,
@@ -70,14 +73,19 @@ class Report:
 
 
 def verify(name: str, roots: Sequence[Path]) -> Report:
-    """Check the data set ``name`` in ``roots``.
+    """Check the data set ``name`` in ``roots``, or a folder of one's own pictures with boxes.
 
     Raises:
         DataError: The set is not there, or there is no check for one of that name.
     """
-    if name not in VERIFIERS:
-        raise DataError(f"no check for a data set named {name!r}; there is one for: {', '.join(VERIFIERS)}")
-    return VERIFIERS[name](roots)
+    if name in VERIFIERS:
+        return VERIFIERS[name](roots)
+    if Path(name).is_dir():
+        from dotally.data.verify_boxes import verify_box_folder
+
+        return verify_box_folder(Path(name))
+    known = ", ".join(VERIFIERS)
+    raise DataError(f"no check for a data set named {name!r}; there is one for: {known}, and for folders with boxes")
 
 
 def verify_shanghaitech(
@@ -104,7 +112,23 @@ def verify_shanghaitech(
     return report
 
 
-VERIFIERS: dict[str, Callable[[Sequence[Path]], Report]] = {"shanghaitech": verify_shanghaitech}
+def _verify_boxes(name: str, roots: Sequence[Path]) -> Report:
+    from dotally.data.verify_boxes import verify_boxes  # takes seconds, with Lightning
+
+    return verify_boxes(name, roots)
+
+
+def _verify_published(published: PublishedSet, roots: Sequence[Path]) -> Report:
+    from dotally.data.verify_published import verify_published  # itself needs the report
+
+    return verify_published(published, roots)
+
+
+VERIFIERS: dict[str, Callable[[Sequence[Path]], Report]] = {
+    "shanghaitech": verify_shanghaitech,
+    **{name: partial(_verify_published, published) for name, published in PUBLISHED_SETS.items()},
+    **{name: partial(_verify_boxes, name) for name in ("tiny-imagenet", "imagenet", "voc", "cub")},
+}
 _SPLITS: tuple[Split, ...] = ("train", "test")
 
 

@@ -7,6 +7,8 @@ from typing_extensions import override
 
 from dotally.data.annotated import Annotated, Thing, by_class
 from dotally.data.box_dataset import BoxRecord
+from dotally.data.box_trees import VOC as TREE
+from dotally.data.box_trees import is_voc
 from dotally.data.find import find_folder, inside, numbered_lines
 from dotally.data.localization import LocalizationDataModule, Split
 from dotally.data.roots import data_roots
@@ -19,11 +21,6 @@ CLASSES = (
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )
 # fmt: on
-TREE = """\
-VOC2012/                   of any year; perhaps in a folder VOCdevkit
-    Annotations/2007_000027.xml ...
-    ImageSets/Main/train.txt  val.txt ...
-    JPEGImages/2007_000027.jpg ..."""
 
 
 class VOCLocalization(LocalizationDataModule):
@@ -62,7 +59,7 @@ class VOCLocalization(LocalizationDataModule):
         return list(CLASSES)
 
     def _is_it(self, folder: Path) -> bool:
-        return folder.name == f"VOC{self.year}" and (folder / "ImageSets" / "Main").is_dir()
+        return folder.name == f"VOC{self.year}" and is_voc(folder)
 
 
 def _listed(folder: Path, name: str) -> list[tuple[str, str]]:

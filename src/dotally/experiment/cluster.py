@@ -11,8 +11,8 @@ from typing import Any, Literal
 import torch
 
 from dotally.errors import DotallyError
-from dotally.experiment.execute import Options
 from dotally.experiment.failures import Failure, tail
+from dotally.experiment.job import Options
 from dotally.experiment.launch import SIGNAL, Task
 
 

@@ -81,10 +81,13 @@ def predictions_of(cell: CellReport, folders: Sequence[Path]) -> list[Path]:
 
     Raises:
         DotallyError: If the cell has no result.
+        DataError: If one came from elsewhere, without its predictions.
     """
     if not cell.results:
         raise DotallyError(f"{cell.cell.cell} has no result to compare: run --only {cell.cell.cell} first")
     found = {result.key: path for folder in folders for path, result in find_results(folder)}
+    if any(result.key not in found for result in cell.results):
+        raise DataError(f"{cell.cell.cell}: its predictions are not on this machine")
     return [found[result.key].with_name("predictions.csv") for result in cell.results]
 
 

@@ -4,12 +4,14 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Container
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
+ROOT = Path(__file__).parents[3]
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "triton", "numpy", "scipy", "pillow", "h5py", "wandb")
 
 
@@ -30,12 +32,16 @@ def environment() -> dict[str, Any]:
     }
 
 
-def patch() -> str:
-    """Return the uncommitted changes to tracked source as a patch; empty for a clean tree or no checkout.
+def patch(root: Path = ROOT) -> str:
+    """Return uncommitted changes and new modules as a patch; empty for a clean tree or no checkout.
 
     Committed results are left out: a run that publishes one must not make the next one dirty.
     """
-    return _git("diff", "HEAD", "--", ".", ":!experiments/results", ":!*.md", ":!docs") or ""
+    changed = _git("diff", "HEAD", "--", ".", ":!experiments/results", ":!*.md", ":!docs", root=root)
+    added = _git("ls-files", "--others", "--exclude-standard", "--", "*.py", root=root) or ""
+    # which differ from nothing, and that is an exit code of 1
+    new = [_git("diff", "--no-index", "--", os.devnull, name, root=root, fine=(0, 1)) for name in added.splitlines()]
+    return "\n".join(part for part in [changed, *new] if part)
 
 
 def command() -> str:
@@ -50,10 +56,10 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git(*arguments: str) -> str | None:
+def _git(*arguments: str, root: Path = ROOT, fine: Container[int] = (0,)) -> str | None:
     try:
-        folder = Path(__file__).parents[3]
-        result = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
+        result = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    except (OSError, UnicodeDecodeError):
         return None
-    return result.stdout.strip()
+    # a patch may end in a line of one blank, which belongs to it
+    return result.stdout.strip("\n") if result.returncode in fine else None

@@ -5,17 +5,17 @@ import os
 from pathlib import Path
 
 from dotally.errors import DotallyError
-from dotally.experiment.execute import Options
+from dotally.experiment.job import Options
 from dotally.experiment.mirror import Mode
 from dotally.experiment.spec import Table
 
 # what WANDB_MODE may say, in the words of wandb itself and its older ones
 WANDB_MODES: dict[str, Mode] = {
-    "": "offline",
     "offline": "offline",
     "dryrun": "offline",
     "online": "online",
     "run": "online",
+    "shared": "online",
     "disabled": "off",
     "off": "off",
 }
@@ -75,7 +75,7 @@ def options(flags: argparse.Namespace, *, progress: bool) -> Options:
         accelerator=flags.accelerator,
         devices=flags.devices,
         progress=progress,
-        wandb=flags.wandb or _wandb_mode(),
+        wandb=flags.wandb or wandb_mode("offline"),
     )
 
 
@@ -86,8 +86,13 @@ def command_line(options: Options) -> list[str]:
     return line if options.data_root is None else [*line, "--data-root", str(options.data_root)]
 
 
-def _wandb_mode() -> Mode:
-    mode = os.environ.get("WANDB_MODE", "")
+def wandb_mode(otherwise: Mode) -> Mode:
+    """Return what WANDB_MODE says, ``otherwise`` where it says nothing.
+
+    Raises:
+        DotallyError: If it holds no mode.
+    """
+    mode = os.environ.get("WANDB_MODE") or otherwise
     if mode not in WANDB_MODES:
         raise DotallyError(f"WANDB_MODE={mode}: use online, offline or disabled, or pass --wandb")
     return WANDB_MODES[mode]

@@ -48,6 +48,16 @@ class RunFolder:
         """Folder of ``best.ckpt`` and ``last.ckpt``."""
         return self.path / "checkpoints"
 
+    @property
+    def best(self) -> Path:
+        """The checkpoint that is tested."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint that a training goes on from."""
+        return self.checkpoints / "last.ckpt"
+
     def state(self) -> State:
         """Return what has become of the run; a run whose process is gone is interrupted."""
         if self.result.exists():
@@ -64,6 +74,12 @@ class RunFolder:
     def reason(self) -> str:
         """Return why the run failed, in its own last words."""
         return str(_read(self.path / "state.json").get("reason", ""))
+
+    def sweep(self) -> None:
+        """Remove what a killed process was writing when it was killed; for whoever has claimed the run."""
+        for folder in (self.path, self.checkpoints):
+            for path in folder.glob(".*-*.*"):
+                path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def claim(self) -> Iterator[bool]:

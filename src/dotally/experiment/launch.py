@@ -15,9 +15,9 @@ from typing import IO, Any
 
 import torch
 
-from dotally.experiment.execute import Options
 from dotally.experiment.failures import LINES, Failure
 from dotally.experiment.flags import command_line
+from dotally.experiment.job import Options
 from dotally.experiment.report import seeds_of
 from dotally.experiment.spec import Run, Trivial
 

@@ -8,6 +8,7 @@ from dotally.data.localization import LocalizationDataModule
 from dotally.experiment.localization_methods import Method
 from dotally.experiment.results import Result
 from dotally.experiment.spec import Cell, Run, Task
+from dotally.stnet import BoxRule
 from dotally.tasks import LocalizationTask
 
 V = TypeVar("V")
@@ -53,6 +54,11 @@ def build(run: Run) -> Task:
         assert isinstance(task, LocalizationTask)
         task.methods = dict(run.methods)
     return task
+
+
+def untuned_methods() -> dict[str, Method]:
+    """Return STNet by the release's rule and, to hold it against, the whole picture: neither needs validation boxes."""
+    return {"stnet": Method(kind="stnet", rule=BoxRule()), "whole": Method(kind="whole")}
 
 
 def methods_spec(methods: Mapping[str, Method]) -> dict[str, Any]:

@@ -48,8 +48,8 @@ def write_answers(path: Path, answers: Sequence[Answer]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*COLUMNS, *methods])
     for answer in answers:
-        boxes = [_text(answer.found[method]) for method in methods]
-        writer.writerow([answer.name, answer.label, answer.predicted, ";".join(map(_text, answer.true)), *boxes])
+        boxes = [box_text(answer.found[method]) for method in methods]
+        writer.writerow([answer.name, answer.label, answer.predicted, true_text(answer), *boxes])
     write_text(path, text.getvalue())
 
 
@@ -119,8 +119,13 @@ def _answer(row: Mapping[str, str]) -> Answer:
     )
 
 
-def _text(box: Box) -> str:
-    """Write float32 numbers so that they read back as the same."""
+def true_text(answer: Answer) -> str:
+    """Return the true boxes of a picture as text."""
+    return ";".join(map(box_text, answer.true))
+
+
+def box_text(box: Box) -> str:
+    """Return a box as text whose float32 numbers read back as the same."""
     return " ".join(f"{value:.9g}" for value in box)
 
 

@@ -14,9 +14,9 @@ from typing_extensions import override
 from dotally.baselines import picture_statistics
 from dotally.data.crowd import CrowdDataModule
 from dotally.errors import DotallyError
-from dotally.experiment.execute import Job, Options, data_module, plan
 from dotally.experiment.identity import differences, resolved_spec
-from dotally.experiment.localization import build
+from dotally.experiment.job import Job, Options, data_module, plan
+from dotally.experiment.localization import Localization, build
 from dotally.experiment.report import is_stale, seeds_of
 from dotally.experiment.results import Result
 from dotally.experiment.spec import Data, Run, Table, Trivial
@@ -128,8 +128,11 @@ def probe(cell: Run | Trivial, options: Options) -> Cost:
         return Cost(seconds=seconds, basis="probe")
     step, picture = _network_seconds(cell, data, options)
     steps = len(data.train_dataloader()) * cell.max_epochs / options.devices
-    pictures = len(data.val_set) * cell.max_epochs / options.devices + tested
-    return Cost(seconds=step * steps + picture * pictures, basis="probe")
+    validated = len(data.val_set) * cell.max_epochs / options.devices
+    if isinstance(cell, Localization):
+        # epochs validate labels alone, for a third of a step; methods look at the validation pictures once, to tune
+        steps, validated = steps + validated / data.batch_size / 3, len(data.val_set) if cell.tuned else 0
+    return Cost(seconds=step * steps + picture * (validated + tested), basis="probe")
 
 
 def _picture_seconds(data: CrowdDataModule) -> float:

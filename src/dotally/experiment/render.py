@@ -4,10 +4,11 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from dotally.experiment.report import CellReport, Figure, is_higher
-from dotally.experiment.spec import Literature, Run, Table
+from dotally.experiment.spec import Cell, Literature, Run, Table
 
 LABELS = {
     "mae": "MAE",
@@ -141,7 +142,7 @@ def _row(fields: Sequence[str]) -> str:
 
 
 def latex(table: Table, cells: Sequence[CellReport]) -> str:
-    r"""Render a booktabs table: printed numbers, then ours with ``\pm``, the best of ours in bold, then the seeds."""
+    r"""Render a booktabs table: printed numbers, ours with ``\pm``, the best in bold, the second underlined, seeds."""
     metrics = [name for name in table.metrics if name not in ("bias", "slope")]
     title = f"{table.title}: {table.source}".replace("\n", " ")
     lines = [
@@ -153,32 +154,35 @@ def latex(table: Table, cells: Sequence[CellReport]) -> str:
     lines += [" & ".join(["data", "method", *heads, "seeds"]) + r" \\"]
     for column in table.columns:
         mine = [cell for cell in cells if cell.cell.column == column]
-        best = {name: _best([cell.figures[name] for cell in mine]) for name in metrics}
-        lines += [r"\midrule", *(_latex_line(cell, metrics, best) for cell in mine)]
+        ranks = {name: _ranks([cell.figures[name] for cell in mine]) for name in metrics}
+        lines += [r"\midrule", *(_latex_line(cell, metrics, ranks) for cell in mine)]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def _latex_line(cell: CellReport, metrics: Sequence[str], best: Mapping[str, float | None]) -> str:
+def _latex_line(cell: CellReport, metrics: Sequence[str], ranks: Mapping[str, Sequence[float]]) -> str:
     fields = [_escape(cell.cell.column), _escape(cell.cell.row)]
     for name in metrics:
         figure = cell.figures[name]
-        fields += [printed(figure), _latex_ours(figure, best[name])]
+        fields += [printed(figure), _latex_ours(figure, ranks[name])]
     return " & ".join("--" if field == "-" else field for field in [*fields, seeds(cell)]) + r" \\"
 
 
-def _best(figures: Sequence[Figure]) -> float | None:
-    means = [figure.mean for figure in figures if figure.mean is not None]
+def _ranks(figures: Sequence[Figure]) -> list[float]:
+    """Return the best mean and, of three or more different ones, the second; none where nobody is compared."""
+    means = {figure.mean for figure in figures if figure.mean is not None}
     if len(means) < 2 or figures[0].metric == "threshold":
-        return None
-    return max(means) if is_higher(figures[0].metric) else min(means)
+        return []
+    return sorted(means, reverse=is_higher(figures[0].metric))[: 2 if len(means) > 2 else 1]
 
 
-def _latex_ours(figure: Figure, best: float | None) -> str:
+def _latex_ours(figure: Figure, ranks: Sequence[float]) -> str:
     if figure.mean is None:
         return "--"
     spread = "" if figure.sd is None else rf" \pm {number(figure.sd, figure.metric)}"
     mean = number(figure.mean, figure.metric)
-    return rf"$\mathbf{{{mean}}}{spread}$" if figure.mean == best else f"${mean}{spread}$"
+    if figure.mean in ranks:
+        mean = (r"\mathbf", r"\underline")[ranks.index(figure.mean)] + f"{{{mean}}}"
+    return f"${mean}{spread}$"
 
 
 def _escape(text: str) -> str:
@@ -210,10 +214,15 @@ def _record(cell: CellReport) -> dict[str, Any]:
         "row": cell.cell.row,
         "column": cell.cell.column,
         "seeds": {"done": len(cell.results), "planned": cell.planned},
+        "tolerance": _tolerance(cell.cell),
         "runs": [{"seed": result.seed, "key": result.key} for result in cell.results],
         "figures": {name: _figure_record(figure) for name, figure in cell.figures.items()},
         "remarks": list(cell.remarks),
     }
+
+
+def _tolerance(cell: Cell) -> dict[str, Any] | None:
+    return None if isinstance(cell, Literature) else asdict(cell.tolerance)
 
 
 def _figure_record(figure: Figure) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from pathlib import Path
 from dotally.errors import DotallyError
 from dotally.experiment import cluster, compare, devices, flags, launch, probe, publish, render, work
 from dotally.experiment.compare_methods import compare_methods, named_row
-from dotally.experiment.execute import Options
 from dotally.experiment.failures import conclude, nothing_ran
 from dotally.experiment.identity import resolved_spec
+from dotally.experiment.job import Options
 from dotally.experiment.localization import Localization, is_row_of
 from dotally.experiment.report import CellReport, report, seeds_of
 from dotally.experiment.results import Result, find_results, unreadable
@@ -25,20 +25,28 @@ from dotally.experiment.terminal import notice, say, show, show_plan
 from dotally.files import write_text
 
 
-def main(table: Table, *, seeds: Sequence[int] | None = None, arguments: Sequence[str] | None = None) -> int:
+def main(
+    table: Table,
+    *,
+    seeds: Sequence[int] | None = None,
+    only: Sequence[str] | None = None,
+    arguments: Sequence[str] | None = None,
+) -> int:
     """Run what has no result yet, print the table, and return the exit code: 0, 1 for failures, 2 for wrong use.
 
     Args:
         table: The table of the script.
         seeds: Seeds that are run when none are asked for; those of the table by default.
+        only: Rows, or patterns of cells, that are run when neither these nor seeds are asked for; all by default.
         arguments: The command line, for tests.
     """
     asked = flags.parser(table).parse_args(arguments)
     _quiet()
     try:
+        table.check()
         shown = sys.stderr.isatty() and asked.jobs == 1 and not devices.is_helper()
         options = flags.options(asked, progress=shown)
-        return _dispatch(table, asked, options, tuple(seeds or table.seeds))
+        return _dispatch(table, asked, options, tuple(seeds or table.seeds), only)
     except DotallyError as error:
         notice(f"error: {error}", style="red")
         return error.exit_code
@@ -47,11 +55,14 @@ def main(table: Table, *, seeds: Sequence[int] | None = None, arguments: Sequenc
         return 1
 
 
-def _dispatch(table: Table, asked: argparse.Namespace, options: Options, usual: tuple[int, ...]) -> int:
+def _dispatch(
+    table: Table, asked: argparse.Namespace, options: Options, usual: tuple[int, ...], first: Sequence[str] | None
+) -> int:
     if asked.source and not asked.report:
         raise DotallyError("--from goes with --report: it tells where results are read from")
-    seeds = tuple(asked.seeds or (table.seeds if asked.report or asked.plan or asked.compare else usual))
-    cells = _selected(table, asked.only)
+    whole = asked.report or asked.plan or asked.compare
+    seeds = tuple(asked.seeds or (table.seeds if whole else usual))
+    cells = _selected(table, asked.only or (None if whole or asked.seeds or asked.fast_dev_run else first))
     if devices.is_helper():
         work.help_along(table, cells, seeds, options)
         return 0
@@ -104,14 +115,9 @@ def _selected_one(table: Table, name: str) -> Run | Trivial:
 
 def _report(table: Table, options: Options, seeds: Sequence[int], source: str | None) -> list[CellReport]:
     """Print the table and write it in every format."""
-    if source:
-        from dotally.experiment.wandb_results import load
-
-        cells = report(table, load(source, table.id), seeds)
-    else:
-        published, local = _results(table, options)
-        cells = report(table, [*published, *local], seeds, committed=published)
-        cells = with_statements(table, cells, (publish.committed(table.id), options.runs / table.id))
+    published, found = _results(table, options, source)
+    cells = report(table, [*published, *found], seeds, committed=published)
+    cells = with_statements(table, cells, (publish.committed(table.id), options.runs / table.id))
     show(table, cells)
     folder = options.runs / table.id
     write_text(folder / "table.md", render.markdown(table, cells))
@@ -130,12 +136,17 @@ def _show_the_way(table: Table, options: Options) -> None:
         notice(f"next: {line}")
 
 
-def _results(table: Table, options: Options) -> tuple[list[Result], list[Result]]:
-    """Return committed results and local ones, the newest last; unreadable ones are named and left out."""
+def _results(table: Table, options: Options, source: str | None = None) -> tuple[list[Result], list[Result]]:
+    """Return committed results, and local ones or those of Weights & Biases; unreadable ones are named and left out."""
     folders = (publish.committed(table.id), options.runs / table.id)
-    for line in [line for folder in folders for line in unreadable(folder)]:
+    for line in [line for folder in folders[: 1 if source else 2] for line in unreadable(folder)]:
         notice(f"left out: {line}", style="yellow")
     published = [result for _, result in find_results(folders[0])]
+    if source:
+        from dotally.experiment.wandb_results import load
+
+        return published, load(source, table.id)
+    # the newest last, which counts
     local = sorted(find_results(folders[1]), key=lambda found: found[0].stat().st_mtime)
     return published, [result for _, result in local]
 

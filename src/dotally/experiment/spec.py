@@ -7,6 +7,7 @@ from typing import Any, Literal
 from dotally.baselines import Kind
 from dotally.data.crowd import CrowdDataModule
 from dotally.data.localization import LocalizationDataModule
+from dotally.errors import DotallyError
 from dotally.tasks import CountingTask, LocalizationTask
 
 # How a checkpoint was chosen: on a validation split carved from train (ours), on the test split (what many
@@ -169,13 +170,18 @@ class Table:
     next: Sequence[str] = ()
     contest: Contest | None = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """See that results can be told apart; called before a script does anything.
+
+        Raises:
+            DotallyError: Two cells have one name, or a contest is between rows that are not there.
+        """
         names = [cell.cell for cell in self.cells]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"{self.id}: two cells are named {', '.join(twice)}")
+            raise DotallyError(f"{self.id}: two cells are named {', '.join(twice)}: give each a row of its own")
         if self.contest and not {self.contest.challenger, self.contest.baseline} <= set(self.rows):
-            raise ValueError(f"{self.id}: {self.contest.challenger} or {self.contest.baseline} is no row of it")
+            raise DotallyError(f"{self.id}: {self.contest.challenger} or {self.contest.baseline} is no row of it")
 
     @property
     def rows(self) -> list[str]:

@@ -120,6 +120,7 @@ def _load(path: Path) -> Table:
     table = getattr(module, "TABLE", None)
     if not isinstance(table, Table):
         raise TypeError("it has no TABLE")
+    table.check()
     return table
 
 

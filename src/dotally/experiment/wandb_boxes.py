@@ -8,7 +8,7 @@ from PIL import Image
 from dotally.data.localization import LocalizationDataModule
 from dotally.data.voc_xml import Box
 from dotally.experiment.box_sheet import by_place
-from dotally.experiment.localization_answers import Answer, overlaps
+from dotally.experiment.localization_answers import Answer, box_text, overlaps, true_text
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import WandbLogger
@@ -29,12 +29,13 @@ def thumbnails(answers: Sequence[Answer], data: LocalizationDataModule) -> dict[
 
 
 def log_answers(logger: "WandbLogger", answers: Sequence[Answer], pictures: Mapping[str, Image.Image]) -> None:
-    """Log every test picture: its labels and each method's IoU, the picture itself with boxes where there is one."""
+    """Log every test picture: labels, boxes, each method's IoU, and the picture with the boxes where there is one."""
     import wandb
 
     methods = list(answers[0].found) if answers else []
     reached = {method: overlaps(answers, method).tolist() for method in methods}
     columns = ["name", *(["picture"] if pictures else []), "label", "predicted", *methods]
+    columns += ["annotated box", *(f"{method} box" for method in methods)]
     rows: list[list[Any]] = []
     for place, answer in enumerate(answers):
         shown = pictures.get(answer.name)
@@ -46,6 +47,8 @@ def log_answers(logger: "WandbLogger", answers: Sequence[Answer], pictures: Mapp
                 answer.label,
                 answer.predicted,
                 *(reached[method][place] for method in methods),
+                true_text(answer),
+                *(box_text(answer.found[method]) for method in methods),
             ]
         )
     logger.log_table("pictures/test", columns=columns, data=rows)

@@ -47,16 +47,29 @@ def start(
         dir=os.fspath(folder),
         resume="allow",
         reinit="create_new",
-        settings=wandb.Settings(**_settings(wandb.Settings.model_fields, where)),
+        settings=known(_discreet(where) | patience()),
     )
     run.define_metric(STEP)
     run.define_metric("*", step_metric=STEP, step_sync=True)
     return WandbLogger(experiment=run, project=run.project, save_dir=folder)
 
 
-def _settings(known: Mapping[str, object], where: Mode) -> dict[str, Any]:
-    """Say nothing on the terminal, send nothing that names a person or a path, and never wait for ever."""
-    settings = {
+def known(settings: Mapping[str, Any]) -> Any:
+    """Return those settings that the installed wandb has."""
+    import wandb
+
+    names = wandb.Settings.model_fields
+    return wandb.Settings(**{name: value for name, value in settings.items() if name in names})
+
+
+def patience() -> dict[str, Any]:
+    """Return settings by which nobody waits for a network for ever."""
+    return {"init_timeout": BEGIN, "finish_timeout": END, "finish_timeout_raises": True}
+
+
+def _discreet(where: Mode) -> dict[str, Any]:
+    """Say nothing on the terminal, send nothing that names a person or a path."""
+    return {
         "mode": where,
         "silent": True,
         "console": "off",
@@ -65,11 +78,7 @@ def _settings(known: Mapping[str, object], where: Mode) -> dict[str, Any]:
         "x_disable_meta": True,
         "host": "",
         "program": "",
-        "init_timeout": BEGIN,
-        "finish_timeout": END,
-        "finish_timeout_raises": True,
     }
-    return {name: value for name, value in settings.items() if name in known}
 
 
 def send_row(logger: WandbLogger, row: Mapping[str, float]) -> None:

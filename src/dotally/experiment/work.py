@@ -5,14 +5,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from dotally.experiment import launch
-from dotally.experiment.execute import Job, Options, assist, execute, fast_dev_run, plan
+from dotally.errors import DataError
+from dotally.experiment import launch, publish
+from dotally.experiment.execute import execute, fast_dev_run
 from dotally.experiment.failures import Failure
 from dotally.experiment.folder import DEAD_AFTER
+from dotally.experiment.identity import differences
+from dotally.experiment.job import Job, Options, plan
 from dotally.experiment.report import seeds_of
 from dotally.experiment.results import Result
 from dotally.experiment.spec import Run, Table, Trivial
 from dotally.experiment.terminal import notice, summary
+from dotally.experiment.train import assist
 
 LOOK = 2.0  # seconds between looks at a run that another process is at
 
@@ -38,6 +42,8 @@ def execute_all(
             folder = job.folder
             if _is_done(job):
                 continue
+            if changed := _changed_since(job):
+                notice(f"{job.name}: {changed}")
             if jobs > 1 or (options.devices > 1 and len(pairs) > 1):
                 waiting += launch.tasks([cell], [seed], options, Path(sys.argv[0]))
             elif not _execute_one(job, options):
@@ -58,6 +64,23 @@ def _is_done(job: Job) -> bool:
         return False
     Result.read(job.folder.result)  # an unreadable one has to be heard of
     return True
+
+
+def _changed_since(job: Job) -> str:
+    """Say what differs from the newest result of this cell and seed, which is why it is run again."""
+    local = job.folder.path.parent.glob(f"seed{job.seed}-*/run.json")
+    paths = [
+        publish.committed(job.table) / job.cell.cell / f"seed{job.seed}" / "run.json",
+        *sorted(local, key=lambda path: path.stat().st_mtime),
+    ]
+    for path in reversed(paths):
+        try:
+            earlier = Result.read(path)
+        except DataError:
+            continue
+        changed = differences(earlier.spec, job.spec)
+        return f"spec changed: {'; '.join(changed)}" if changed else "data changed" * (earlier.key != job.key)
+    return ""
 
 
 def _execute_one(job: Job, options: Options) -> bool:

@@ -6,6 +6,7 @@ The truth of a count is the number of annotated heads, never the sum of a densit
 from dotally.metrics.boxes import best_iou, box_iou, map_boxes
 from dotally.metrics.counting import CountingError, counting_error
 from dotally.metrics.game import GAME, game_errors
+from dotally.metrics.heads import HeadF1
 from dotally.metrics.localization import GTKnownLoc, LabelAccuracy, Top1Loc, gt_known_loc, top1_loc
 from dotally.metrics.localization_maps import MaxBoxAcc, MaxBoxAccV2, PointingGame, points_at, threshold_ious
 from dotally.metrics.quality import DensityPSNR, DensitySSIM, density_psnr, density_ssim
@@ -16,6 +17,7 @@ __all__ = [
     "DensityPSNR",
     "DensitySSIM",
     "GTKnownLoc",
+    "HeadF1",
     "LabelAccuracy",
     "MaxBoxAcc",
     "MaxBoxAccV2",

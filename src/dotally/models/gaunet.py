@@ -106,8 +106,8 @@ class GauNetCSRNet(SeesLocally, nn.Module):
         max_offset: float = 2,
     ) -> None:
         super().__init__()
-        if not gaussians:
-            raise ValueError("gaussians must name at least one back end's K, got none")
+        if not isinstance(gaussians, Sequence) or not gaussians:
+            raise ValueError(f"gaussians must name each back end's K, as (2, 4, 8) does, got {gaussians!r}")
         if arrangement not in ("pyramid", "sequence"):
             raise ValueError(f"arrangement must be 'pyramid' or 'sequence', got {arrangement!r}")
         self.arrangement = arrangement

@@ -2,17 +2,18 @@
 
 import functools
 import math
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
 from dotally.nn.gaussian_init import JITTER, grid_offsets, spread_sigmas
-from dotally.nn.gaussian_setting import Preset, Sharing, check_range, resolve, side
+from dotally.nn.gaussian_setting import Preset, Sharing, check_choice, check_count, check_range, resolve, side
 from dotally.ops.gaussian_conv import gaussian_conv2d
 from dotally.ops.gaussian_lowrank import ShapeBasis, gaussian_conv2d_lowrank, shape_basis
-from dotally.ops.gaussian_taps import half_width
+from dotally.ops.gaussian_setting import Execution
+from dotally.ops.gaussian_taps import Normalize, half_width
 
 
 class GaussianConv2d(nn.Module):
@@ -48,7 +49,8 @@ class GaussianConv2d(nn.Module):
         min_sigma: Smallest width in pixels.
         max_sigma: Largest width in pixels.
         normalize: "sum" (taps of an axis sum to 1: a filter passes on its weight as mass), "analytic" or "none".
-        execution: Which algorithm computes it; "auto" takes the fastest.
+        execution: Which algorithm computes it; "auto" takes the fastest, "dense" exports to ONNX. With ``shape_rank``
+            there is one only, which exports too.
         device: Of the parameters.
         dtype: Of weight and bias; displacements and widths are float32 unless this is float64.
 
@@ -86,8 +88,8 @@ class GaussianConv2d(nn.Module):
         max_offset: float = 4,
         min_sigma: float = 0.5,
         max_sigma: float = 2.0,
-        normalize: Literal["sum", "analytic", "none"] = "sum",
-        execution: Literal["auto", "dense", "separable", "bank", "fused"] = "auto",
+        normalize: Normalize = "sum",
+        execution: Execution = "auto",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -103,8 +105,10 @@ class GaussianConv2d(nn.Module):
         }
         self.setting = resolve(preset, given)
         for name, count in (("in_channels", in_channels), ("out_channels", out_channels)):
-            check_range(name, count, 1)
-        check_range("num_gaussians", num_gaussians, 1)
+            check_count(name, count)
+        check_count("num_gaussians", num_gaussians)
+        check_choice("normalize", normalize, get_args(Normalize))
+        check_choice("execution", execution, get_args(Execution))
         check_range("max_offset", max_offset, 0)
         check_range("min_sigma", min_sigma, 0.1)
         check_range("max_sigma", max_sigma, min_sigma)

@@ -2,7 +2,9 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 Sharing = Literal["layer", "input", "pair"]
@@ -13,6 +15,12 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "grad_mode": ("exact", "dau"),
     "fusion": (None, "softmax"),
 }
+
+
+def check_choice(name: str, value: object, allowed: tuple[Any, ...]) -> None:
+    """Raise ValueError, with the value and those allowed, unless ``value`` is one of them."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +37,11 @@ class Setting:
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                known = ", ".join(repr(value) for value in allowed)
-                raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
+            check_choice(name, getattr(self, name), allowed)
         if self.grad_mode == "dau" and self.shift != "bilinear":
             raise ValueError("grad_mode='dau' is defined for shift='bilinear' only, got shift='exact'")
+        if isinstance(self.sigma, tuple) and len(self.sigma) != 2:
+            raise ValueError(f"sigma must be a width or a pair (smallest, largest), got {self.sigma}")
         if self.shape_rank is None:
             return
         if self.shape_rank < 1:
@@ -72,7 +80,16 @@ def resolve(preset: Preset | None, given: dict[str, Any]) -> Setting:
     """
     if preset not in _PRESETS:
         raise ValueError(f"preset must be None, 'gaunet' or 'dau', got {preset!r}")
-    return dataclasses.replace(_PRESETS[preset], **{name: value for name, value in given.items() if value is not None})
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if isinstance(chosen.get("sigma"), list):  # as a file of settings has it
+        chosen["sigma"] = tuple(chosen["sigma"])
+    return dataclasses.replace(_PRESETS[preset], **chosen)
+
+
+def check_count(name: str, value: int) -> None:
+    """Raise ValueError, with the value and the range, unless it is a whole number from 1."""
+    if not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"{name} must be a whole number in [1, inf), got {value!r}")
 
 
 def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
@@ -84,8 +101,8 @@ def check_range(name: str, value: float, low: float, high: float = math.inf) -> 
 
 def side(name: str, value: int | tuple[int, ...]) -> int:
     """Return the one side of a square argument of a convolution; ValueError where its two sides differ."""
-    sides = {value} if isinstance(value, int) else set(value)
-    smallest = min(sides)
-    if len(sides) != 1 or smallest < 1:
-        raise ValueError(f"{name} must be a positive number, the same for height and width, got {value}")
-    return smallest
+    sides = set(value) if isinstance(value, Sequence) else {value}
+    (first, *others) = sides or {0}
+    if others or not isinstance(first, int) or first < 1:
+        raise ValueError(f"{name} must be a whole number from 1, the same for height and width, got {value}")
+    return first

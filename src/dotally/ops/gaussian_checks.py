@@ -16,8 +16,8 @@ def as_pair(name: str, value: int | Sequence[int]) -> Pair:
     Raises:
         ValueError: If it is neither a positive integer nor a pair of them.
     """
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or min(pair) < 1:
+    pair = tuple(value) if isinstance(value, Sequence) else (value, value)
+    if len(pair) != 2 or not all(isinstance(step, int) and step >= 1 for step in pair):
         raise ValueError(f"{name} must be a positive integer or a pair of them, got {value!r}")
     return pair[0], pair[1]
 
@@ -45,7 +45,10 @@ def check_shapes(x: Tensor, weight: Tensor, mu: Tensor, sigma: Tensor, bias: Ten
     if x.ndim != 4 or not x.is_floating_point():
         raise ValueError(f"x must be floating point [B, C_in, H, W], got {x.dtype} {list(x.shape)}")
     if weight.ndim != 3 or weight.shape[1] != x.shape[1] or weight.shape[2] < 1:
-        raise ValueError(f"weight must be [C_out, {x.shape[1]}, K] with K >= 1, got {list(weight.shape)}")
+        raise ValueError(
+            f"x has {x.shape[1]} channels, so weight must be [C_out, {x.shape[1]}, K] with K >= 1, "
+            f"got {list(weight.shape)}"
+        )
     outputs, inputs, units = weight.shape
     allowed = ([units, 2], [inputs, units, 2], [outputs, inputs, units, 2])
     if list(mu.shape) not in allowed:

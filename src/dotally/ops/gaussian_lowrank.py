@@ -124,4 +124,5 @@ def _blurred(x: Tensor, shapes: Tensor, reach: int) -> Tensor:
     rank, side = shapes.shape[:2]
     filters = shapes.to(x).unsqueeze(1).repeat(x.shape[1], 1, 1, 1)
     planes = F.conv2d(x, filters, padding=side // 2 + reach, groups=x.shape[1])
-    return planes.view(len(x), x.shape[1], rank, *planes.shape[2:])
+    # not len(x), which is a fixed number in an exported graph
+    return planes.view(x.shape[0], x.shape[1], rank, *planes.shape[2:])

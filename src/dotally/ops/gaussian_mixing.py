@@ -16,6 +16,7 @@ from dotally.ops.gaussian_setting import (
     Setting,
     Wanted,
     both_axes,
+    memory_format,
     shared_sum,
     tap_dtype,
     working_dtype,
@@ -32,18 +33,20 @@ def mixing_forward(x: Tensor, weight: Tensor, mu: Tensor, sigma: Tensor, setting
         down, across = _blur(sigma, setting)
         source = planes.filtered(source, down.value, across.value, _blur_frame(x, setting))
         down, across = _shifts(mu, setting)
-        y = planes.mixed(source, mixing, down.value, across.value, _shift_frame(x, setting))
+        frame = _shift_frame(x, setting)
     else:
         down, across = _displaced(mu, sigma, setting)
-        y = planes.mixed(source, mixing, down.value, across.value, _frame(x, setting.stride))
-    return y.permute(0, 3, 1, 2)
+        frame = _frame(x, setting.stride)
+    channels_last = memory_format(x) == torch.channels_last
+    return planes.mixed(source, mixing, down.value, across.value, frame, channels_last=channels_last)
 
 
 def mixing_gradients(
     grad: Tensor, x: Tensor, weight: Tensor, mu: Tensor, sigma: Tensor, setting: Setting, wanted: Wanted
 ) -> Gradients:
     """Return the gradients of :func:`mixing_forward`; ``grad_mode="dau"`` as published."""
-    inputs = _working(grad), _working(x), weight.to(working_dtype(x))
+    upstream = grad.to(working_dtype(x)).permute(0, 2, 3, 1)  # as it lies: products read either order
+    inputs = upstream, _working(x), weight.to(working_dtype(x))
     if setting.grad_mode == "exact" and _blurs_once(sigma, setting):
         found, by_sigma = _bank_gradients(*inputs, x, mu, sigma, setting, wanted)
     else:

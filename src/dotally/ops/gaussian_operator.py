@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dotally.ops.gaussian_dense import dense_forward, dense_gradients
 from dotally.ops.gaussian_mixing import mixing_forward, mixing_gradients
-from dotally.ops.gaussian_setting import Gradients, Setting, Wanted, output_size
+from dotally.ops.gaussian_setting import Gradients, Setting, Wanted, memory_format, output_size
 from dotally.ops.registration import Operator
 
 
@@ -41,7 +41,7 @@ def convolve(
         y = dense_forward(x, weight, mu, sigma, None, setting)
     else:
         y = mixing_forward(x, weight, mu, sigma, setting)
-    return y.to(x.dtype).contiguous(memory_format=_memory_format(x))
+    return y.to(x.dtype).contiguous(memory_format=memory_format(x))
 
 
 @convolve.register_fake
@@ -94,7 +94,7 @@ def gradients(
         found = dense_gradients(*inputs, setting, asked)
     else:
         found = mixing_gradients(*inputs, setting, asked)
-    by_x = found.x.to(x.dtype).contiguous(memory_format=_memory_format(x)) if asked.x and found.x is not None else None
+    by_x = found.x.to(x.dtype).contiguous(memory_format=memory_format(x)) if asked.x and found.x is not None else None
     return (
         x.new_empty(0) if by_x is None else by_x,
         found.weight.to(weight.dtype).contiguous(),
@@ -122,7 +122,7 @@ def _(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     asked = Wanted(*wanted)
     return (
-        x.new_empty(x.shape).contiguous(memory_format=_memory_format(x)) if asked.x else x.new_empty(0),
+        x.new_empty(x.shape).contiguous(memory_format=memory_format(x)) if asked.x else x.new_empty(0),
         weight.new_empty(weight.shape),
         mu.new_empty(mu.shape) if asked.mu else mu.new_empty(0),
         sigma.new_empty(sigma.shape) if asked.sigma else sigma.new_empty(0),
@@ -186,11 +186,6 @@ def _fused_arguments(setting: Setting) -> dict[str, Any]:
     return {name: getattr(setting, name) for name in names}
 
 
-def _memory_format(x: Tensor) -> torch.memory_format:
-    channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    return torch.channels_last if channels_last else torch.contiguous_format
-
-
 def _empty_like_output(x: Tensor, weight: Tensor, setting: Setting) -> Tensor:
     rows, columns = output_size((x.shape[2], x.shape[3]), setting.stride)
-    return x.new_empty(x.shape[0], weight.shape[0], rows, columns).contiguous(memory_format=_memory_format(x))
+    return x.new_empty(x.shape[0], weight.shape[0], rows, columns).contiguous(memory_format=memory_format(x))

@@ -60,6 +60,12 @@ def working_dtype(x: Tensor) -> torch.dtype:
     return x.dtype if x.is_cuda else torch.promote_types(x.dtype, torch.float32)
 
 
+def memory_format(x: Tensor) -> torch.memory_format:
+    """Return channels last for maps that lie so and not as they come, else contiguous."""
+    channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
 def both_axes(mu: Tensor, sigma: Tensor, setting: Setting) -> tuple[AxisTaps, AxisTaps]:
     """Return the vertical and the horizontal taps ``[..., K, k]`` with their derivatives."""
     dtype = tap_dtype(mu)

@@ -40,7 +40,7 @@ def summarise(rows: Sequence[BoxRow], failures: Sequence[Failure], localizer: Lo
         "pictures": len(rows),
         "failed": len(failures),
         "classes": dict(Tally(row.result["name"] for row in rows).most_common()),
-        "truth": _agreement(rows),
+        "truth": _agreement(rows, localizer.classes),
         "failures": [{"file": failure.file, "message": failure.message} for failure in failures],
         "method": {
             "name": localizer.method,
@@ -73,12 +73,19 @@ def describe(rows: Sequence[BoxRow], failures: Sequence[Failure], summary: dict[
         yield f"failed {few([f'{failure.file} ({failure.message})' for failure in failures])}"
     if truth := summary["truth"]:
         shares = ", ".join(f"{truth[f'share_at_{iou:g}']:.1%} at {iou:g}" for iou in _IOUS)
-        yield f"truth of {pictures(truth['pictures'])}: mean IoU {truth['mean_iou']:.3f}; {shares}"
+        label = f"; label right in {truth['label_accuracy']:.1%}" if "label_accuracy" in truth else ""
+        yield f"truth of {pictures(truth['pictures'])}: mean IoU {truth['mean_iou']:.3f}; {shares}{label}"
 
 
-def _agreement(rows: Sequence[BoxRow]) -> dict[str, float] | None:
-    known = [row.iou for row in rows if row.iou is not None]
-    if not known:
+def _agreement(rows: Sequence[BoxRow], classes: Sequence[str] | None) -> dict[str, float] | None:
+    judged = [(row, row.iou) for row in rows if row.iou is not None]
+    if not judged:
         return None
+    known = [iou for _, iou in judged]
     shares = {f"share_at_{iou:g}": sum(value >= iou for value in known) / len(known) for iou in _IOUS}
-    return {"pictures": len(known), "mean_iou": sum(known) / len(known), **shares}
+    agreement = {"pictures": len(known), "mean_iou": sum(known) / len(known), **shares}
+    # a network that was trained on other classes has no label to be right with
+    if classes and any(name in classes for row, _ in judged for name in row.annotated):
+        right = [classes[row.result["predicted"]] in row.annotated for row, _ in judged]
+        agreement["label_accuracy"] = sum(right) / len(right)
+    return agreement

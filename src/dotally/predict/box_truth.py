@@ -72,7 +72,7 @@ def _annotated(path: Path) -> Iterator[tuple[PurePosixPath, TrueBoxes]]:
             )
             place = PurePosixPath(file.relative_to(folder).as_posix())
             yield place.with_suffix(""), TrueBoxes(things=things, size=content.size)
-        elif file.suffix.lower() == ".json" and is_coco_json(file):
+        elif file.suffix.lower() == ".json" and (file == path or is_coco_json(file)):
             for name, (size, entries) in read_coco_json(file)[1].items():
                 yield PurePosixPath(name).with_suffix(""), TrueBoxes(things=tuple(entries), size=size)
 

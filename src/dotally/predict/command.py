@@ -16,6 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--arch", metavar="NAME", help="network of a weights file that does not name it, such as csrnet")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU where there is one")
     add("--max-megapixels", type=_positive, default=200.0, metavar="N", help="refuse larger pictures (default: 200)")
+    add(
+        "--longest-side",
+        type=_pixels,
+        metavar="N",
+        help="shrink larger pictures to this many pixels before counting (default: as in training; 0: never)",
+    )
     add("--overlay", choices=("jpg", "png", "none"), default="jpg", help="format of the overlays (default: jpg)")
     add(
         "--vmax",
@@ -38,7 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
     from dotally.predict.folder import predict
     from dotally.predict.terminal import say
 
-    counter = Counter.load(arguments.weights, arch=arguments.arch, device=arguments.device)
+    counter = Counter.load(
+        arguments.weights, arch=arguments.arch, device=arguments.device, longest_side=arguments.longest_side
+    )
     for line in counter.describe():
         say(line, stderr=True)
     try:
@@ -55,6 +63,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise
     except OSError as error:  # pictures have their own errors: this is about what is written
         raise DotallyError(f"{error.filename or arguments.out}: cannot be written ({error.strerror})") from error
+
+
+def _pixels(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be a number of pixels, got {text}")
+    return value
 
 
 def _positive(text: str) -> float:

@@ -14,8 +14,9 @@ from torch import Tensor
 from dotally.data.crowd_dataset import Points
 from dotally.errors import DotallyError
 from dotally.predict.device import choose_device, is_out_of_memory
-from dotally.predict.inputs import PictureLike, to_picture
+from dotally.predict.inputs import PictureLike, shrink, to_picture
 from dotally.predict.overlay import colour_scale, draw_overlay
+from dotally.predict.truth import rescaled
 from dotally.predict.weights_file import LoadedWeights, load_weights
 
 BLANK_SIDE = 256
@@ -28,17 +29,17 @@ class Counted:
 
     Attributes:
         count: Heads: the plain sum of ``density``, negative cells included, as in the papers.
-        density: ``[h, w]`` float32 on the CPU, heads per cell; a cell is ``stride`` pixels wide and high,
-            or a little more where the network needs pictures resized (MCNN).
+        density: ``[h, w]`` float32 on the CPU, heads per cell; a cell is ``stride`` pixels of ``image`` wide
+            and high, or a little more where the network needs pictures resized (MCNN).
         size: (height, width) of the picture in pixels.
         flags: What was done to the picture ("rotated", "rescaled", "transparent", "N pages") and why its count may be
             wrong: "tiny" (a side below one cell), "negative density" (more than 5 % of the density's mass),
             "denser than training", "below blank level" (no more than the network finds in blackness).
         points: ``[N, 2]`` (x, y) in pixels where a network places heads; None where it predicts density, as all do now.
         zones: Heads in each named zone; empty, as there are none yet.
-        stride: Pixels per cell.
+        stride: Pixels of ``image`` per cell.
         model: Name of the network.
-        image: ``[H, W, 3]`` uint8, the picture as it was shown to the network: RGB, upright.
+        image: ``[H, W, 3]`` uint8, the picture as it was shown to the network: RGB, upright, shrunk if need be.
     """
 
     count: float
@@ -69,8 +70,9 @@ class Counted:
         Args:
             vmax: Heads per cell at the top of the colour scale. None takes this picture's own 99th percentile; give
                 one number where pictures are to be compared.
-            truth: ``[N, 2]`` annotated heads, (x, y) in pixels, drawn beside.
+            truth: ``[N, 2]`` annotated heads, (x, y) in pixels of the picture, drawn beside.
         """
+        shown = self.image.shape[0], self.image.shape[1]
         return draw_overlay(
             self.image,
             self.density.numpy(),
@@ -78,7 +80,7 @@ class Counted:
             vmax=colour_scale(self.density.numpy()) if vmax is None else vmax,
             title=self.model,
             flags=self.flags,
-            truth=truth,
+            truth=None if truth is None else rescaled(truth, self.size, shown),
         )
 
 
@@ -88,6 +90,7 @@ class Counter:
     Args:
         weights: From ``load_weights``; most callers want :meth:`load`.
         device: "auto" takes the GPU where there is one; else a device as PyTorch names it.
+        longest_side: Pixels that larger pictures are shrunk to first; None does as the training did, 0 never shrinks.
 
     Attributes:
         task: The network with its preprocessing.
@@ -95,15 +98,17 @@ class Counter:
         sha256: Of that file.
         facts: What the file says of their making.
         device: Where it computes.
+        longest_side: Pixels that larger pictures are shrunk to; None shrinks none.
 
     Raises:
         DotallyError: A GPU was asked for and there is none.
     """
 
-    def __init__(self, weights: LoadedWeights, *, device: str = "auto") -> None:
+    def __init__(self, weights: LoadedWeights, *, device: str = "auto", longest_side: int | None = None) -> None:
         self.device = choose_device(device)
         self.task = weights.task.eval().requires_grad_(False).to(self.device)
         self.path, self.sha256, self.facts = weights.path, weights.sha256, weights.facts
+        self.longest_side = (weights.longest_side if longest_side is None else longest_side) or None
 
     @classmethod
     def load(
@@ -114,6 +119,7 @@ class Counter:
         arch_kwargs: dict[str, Any] | None = None,
         preprocessing: str | None = None,
         device: str = "auto",
+        longest_side: int | None = None,
     ) -> "Counter":
         """Load weights by file or name.
 
@@ -123,13 +129,14 @@ class Counter:
             arch_kwargs: Arguments of that network.
             preprocessing: What such weights expect, a name in ``dotally.models.PRESETS``.
             device: "auto", "cpu", "cuda" or "cuda:1".
+            longest_side: Pixels that larger pictures are shrunk to; None does as the training did, 0 never shrinks.
 
         Raises:
             WeightsError: They cannot be found or loaded, or do not say which network they are for.
             DotallyError: There is no such device.
         """
         loaded = load_weights(weights, arch=arch, arch_kwargs=arch_kwargs, preprocessing=preprocessing)
-        return cls(loaded, device=device)
+        return cls(loaded, device=device, longest_side=longest_side)
 
     @property
     def model(self) -> str:
@@ -138,7 +145,8 @@ class Counter:
 
     def describe(self) -> list[str]:
         """Return lines for people: which weights count here, and what their file says of their making."""
-        how = f"{self.model}, {self.task.hparams['preprocessing']} preprocessing, on {self.device}"
+        size = f", pictures shrunk to {self.longest_side} pixels" if self.longest_side else ""
+        how = f"{self.model}, {self.task.hparams['preprocessing']} preprocessing{size}, on {self.device}"
         return [f"weights {self.path} ({how})", *(f"    {name}: {fact}" for name, fact in self.facts.items())]
 
     @cached_property
@@ -161,16 +169,17 @@ class Counter:
             ValueError: An array or tensor of another shape or dtype.
         """
         opened = to_picture(picture, max_megapixels=max_megapixels)
-        density = self._density(opened.image)
-        size, count = (opened.image.shape[0], opened.image.shape[1]), float(density.double().sum())
+        image = shrink(opened.image, self.longest_side)
+        density = self._density(image)
+        count = float(density.double().sum())
         return Counted(
             count=count,
             density=density,
-            size=size,
-            flags=(*opened.flags, *self._doubts(count, density, size)),
+            size=(opened.image.shape[0], opened.image.shape[1]),
+            flags=(*opened.flags, *self._doubts(count, density, (image.shape[0], image.shape[1]))),
             stride=self.task.stride,
             model=self.model,
-            image=opened.image,
+            image=image,
         )
 
     def _density(self, image: np.ndarray) -> Tensor:

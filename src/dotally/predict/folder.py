@@ -12,13 +12,14 @@ from dotally.data.pictures import open_picture
 from dotally.errors import DotallyError
 from dotally.files import atomic_path, write_json, write_text
 from dotally.predict.counter import Counted, Counter
+from dotally.predict.inputs import shrink
 from dotally.predict.maps import DensityMaps
 from dotally.predict.overlay import Floats, draw_overlay, palette
 from dotally.predict.sources import Source, list_sources
 from dotally.predict.summary import Failure, Row, describe, summarise
 from dotally.predict.table import append_row, csv_line
 from dotally.predict.terminal import progress, say
-from dotally.predict.truth import inside, read_truth
+from dotally.predict.truth import inside, read_truth, rescaled
 
 Overlay = Literal["jpg", "png", "none"]
 
@@ -167,7 +168,9 @@ class _Job:
         return [*fields, *(("", "") if row.truth is None else (row.truth, f"{row.count - row.truth:.3f}"))]
 
     def draw_one(self, item: Source, density: Floats, vmax: float) -> None:
-        image = open_picture(item.path, max_megapixels=self.max_megapixels).image
+        picture = open_picture(item.path, max_megapixels=self.max_megapixels).image
+        image = shrink(picture, self.counter.longest_side)
+        size, shown = (picture.shape[0], picture.shape[1]), (image.shape[0], image.shape[1])
         truth = (self.truths or {}).get(item.name)
         drawing = draw_overlay(
             image,
@@ -176,7 +179,7 @@ class _Job:
             vmax=vmax,
             title=self.counter.model,
             flags=self.rows[item].flags,
-            truth=None if truth is None else inside(truth, (image.shape[0], image.shape[1])),
+            truth=None if truth is None else rescaled(inside(truth, size), size, shown),
         )
         with atomic_path(self.overlay_path(item)) as temporary:
             drawing.save(temporary, quality=90)

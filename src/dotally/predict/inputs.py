@@ -5,10 +5,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
 from dotally.data.pictures import Picture, open_picture
+from dotally.data.sample import CrowdSample
+from dotally.data.transforms import resize
 from dotally.errors import PictureError
 
 PictureLike = str | Path | bytes | Image.Image | np.ndarray | Tensor
@@ -45,6 +48,18 @@ def to_picture(source: PictureLike, *, max_megapixels: float = 200) -> Picture:
         case Tensor():
             return _from_tensor(source)
     raise TypeError(f"a picture is a path, bytes, a PIL image, an array or a tensor, not a {type(source).__name__}")
+
+
+def shrink(image: np.ndarray, longest_side: int | None) -> np.ndarray:
+    """Shrink a picture ``[H, W, 3]`` uint8 to a longest side in pixels, as data sets do, unless it is smaller."""
+    height, width = image.shape[:2]
+    if longest_side is None or max(height, width) <= longest_side:
+        return image
+    factor = longest_side / max(height, width)
+    pixels = torch.from_numpy(image).permute(2, 0, 1)
+    sample = CrowdSample(name="", image=pixels, points=torch.zeros(0, 2), sigma=torch.zeros(0), adaptive=False)
+    shrunk = resize(sample, (max(1, round(height * factor)), max(1, round(width * factor)))).image
+    return np.ascontiguousarray(shrunk.permute(1, 2, 0).numpy())
 
 
 def _open_bytes(content: bytes, max_megapixels: float) -> Picture:

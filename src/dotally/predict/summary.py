@@ -51,7 +51,7 @@ class Failure:
 def summarise(rows: Sequence[Row], failures: Sequence[Failure], counter: Counter) -> dict[str, Any]:
     """Return totals, quantiles, errors, failures, and what counted, as plain values."""
     counts = [row.count for row in rows]
-    hparams = counter.task.hparams
+    hparams, densest = counter.task.hparams, float(counter.task.densest)
     return {
         "pictures": len(rows),
         "failed": len(failures),
@@ -66,8 +66,9 @@ def summarise(rows: Sequence[Row], failures: Sequence[Failure], counter: Counter
             "model": counter.model,
             "model_kwargs": hparams["model_kwargs"],
             "preprocessing": hparams["preprocessing"],
+            "longest_side": counter.longest_side,
             "heads_per_megapixel_in_blackness": counter.blank_level * 1e6 if rows else None,
-            "heads_per_megapixel_in_training": float(counter.task.densest) or None,
+            "heads_per_megapixel_in_training": densest if 0 < densest < float("inf") else None,
             "facts": counter.facts,
         },
         "device": str(counter.device),

@@ -53,6 +53,11 @@ def inside(points: Points, size: tuple[int, int]) -> Points:
     return points[((points >= 0) & (points < (size[1], size[0]))).all(axis=1)]
 
 
+def rescaled(points: Points, size: tuple[int, int], shown: tuple[int, int]) -> Points:
+    """Return heads of a picture of ``size`` (height, width) in pixels of the same picture scaled to ``shown``."""
+    return points * (shown[1] / size[1], shown[0] / size[0])
+
+
 def _only(path: Path, names: Sequence[str]) -> str:
     if len(names) > 1:
         raise DataError(

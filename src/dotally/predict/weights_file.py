@@ -19,6 +19,8 @@ SHIPPED = Path(__file__).parents[3] / "weights"
 
 # networks of published files, which do not name them
 _PUBLISHED = {"mcnn-h5": "mcnn", "csrnet-official": "csrnet"}
+# where Lightning keeps the arguments of the data module
+_DATA = "datamodule_hyper_parameters"
 _SHOWN = 12
 
 
@@ -30,12 +32,14 @@ class LoadedWeights:
         task: With the weights loaded, on the CPU.
         path: The file they came from.
         sha256: Of the file when it was read; a training that goes on may replace it.
+        longest_side: Pixels that pictures were shrunk to in training; None where they were not, or nothing is known.
         facts: What the file says of their making; empty where it says nothing.
     """
 
     task: CountingTask
     path: Path
     sha256: str
+    longest_side: int | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -64,7 +68,13 @@ def load_weights(
     if isinstance(raw.extra.get("hyper_parameters"), dict):
         if arch or arch_kwargs or preprocessing:
             raise WeightsError(f"{path}: says itself which network it is for; leave out the architecture")
-        return LoadedWeights(task=_own_task(path, raw), path=path, sha256=digest, facts=raw.extra.get("facts", {}))
+        return LoadedWeights(
+            task=_own_task(path, raw),
+            path=path,
+            sha256=digest,
+            longest_side=raw.extra.get(_DATA, {}).get("longest_side"),
+            facts=raw.extra.get("facts", {}),
+        )
     arch = arch or _PUBLISHED.get(raw.kind)
     if arch is None:
         guess = recognise(raw.state)
@@ -98,6 +108,7 @@ def save_weights(checkpoint: Path, out: Path, facts: dict[str, Any]) -> None:
         "hyper_parameters": {**loaded.task.hparams, "imagenet": None},
         # float32 whatever the checkpoint was, because the task is
         "state_dict": loaded.task.state_dict(),
+        _DATA: {"longest_side": loaded.longest_side},
         "facts": json.loads(json.dumps(facts, allow_nan=False)),
     }
     with atomic_path(out) as temporary:

@@ -3,6 +3,7 @@
 from functools import partial
 
 from dotally.tasks.counting import CountingTask
+from dotally.tasks.localization import LocalizationTask
 
 # CSRNet at an eighth of its width learns from scratch on a CPU: batch norm, and Adam at a rate that suits it
 slim_csrnet = partial(
@@ -15,3 +16,11 @@ slim_csrnet = partial(
     lr=4e-3,
     schedule="one-cycle",
 )
+
+# the same front end and recipe; nine Gaussians of each pair of channels have as many parameters as nine taps
+slim_gaunet_csrnet = partial(
+    slim_csrnet, model="gaunet_csrnet", model_kwargs={"width": 0.125, "batch_norm": True, "gaussians": (9,)}
+)
+
+# the smallest objects have a radius of 7 pixels, in which 15 pixels of tolerance would point at anything
+shapes_classifier = partial(LocalizationTask, "shapes_net", lr=1e-2, schedule="one-cycle", pointing_tolerance=2.0)

@@ -9,15 +9,17 @@ Subcommand = Literal["fit", "validate", "test"]
 SUBCOMMANDS: tuple[Subcommand, ...] = ("fit", "validate", "test")
 
 _ABOUT = {
-    "fit": "Train a counting network; the best epoch by held-out MAE is kept.",
+    "fit": "Train a network that counts, or a classifier that localizes, as the data set says; the best epoch by "
+    "held-out MAE or error is kept.",
     "validate": "Measure a checkpoint on the validation split.",
-    "test": "Measure a checkpoint on the test split, on one device.",
+    "test": "Measure a checkpoint on the test split, on one device; of a classifier also STNet's boxes.",
 }
 _EXAMPLES = {
     "fit": """\
 examples:
   dotally fit --config experiments/configs/csrnet_slim_synthetic.yaml
   dotally fit --data ShanghaiTech --data.part B --data.data_root DIR --model.lr 1e-3 --trainer.max_epochs 50
+  dotally fit --data BoxFolder --data.folder DIR --data.side 64 --trainer.max_epochs 30
   dotally fit --config FILE --weights runs/fit/first/checkpoints/best.ckpt --minutes 20
   dotally fit --config FILE --trainer.devices 2 --trainer.strategy ddp
   dotally fit --resume --name first
@@ -33,7 +35,7 @@ Settings of the network, the data and the trainer are --model.*, --data.* and --
   --print_config        print all of them with their defaults, as such a file (with --print_config=comments, explained)
   --data.help NAME      those of one data set
   --help_all            all of this and every option of Lightning's Trainer
-The stride of the data is always that of the network.
+The stride of crowds is always that of the network; a classifier has an output for each class of the data.
 """
 
 

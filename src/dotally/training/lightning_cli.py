@@ -10,11 +10,12 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from typing_extensions import override
 
 from dotally import data
-from dotally.data.crowd import CrowdDataModule
 from dotally.errors import DotallyError
+from dotally.experiment.checkpoints import WholeCheckpoints
+from dotally.experiment.spec import Task
 from dotally.files import write_text
-from dotally.tasks import CountingTask
 from dotally.training.flags import Subcommand
+from dotally.training.kinds import COUNTING, LOCALIZING, data_class, kind_of
 
 EPOCHS = 20  # where neither epochs nor steps nor minutes are asked for
 _DEFAULTS = {"logger": False, "num_sanity_val_steps": 0, "devices": 1}
@@ -41,11 +42,12 @@ class SaveConfig(SaveConfigCallback):
         write_text(self.path, self.parser.dump(self.config, "yaml", skip_none))
 
 
-class CountingCLI(LightningCLI):
+class TaskCLI(LightningCLI):
     """Parse settings and build the task, the data and the trainer.
 
-    The stride of the data is linked to that of the network. ``save_hyperparameters`` sees what the constructors get,
-    so checkpoints are those of every other training of ours.
+    The data set decides the task. The stride of crowds is linked to that of the network, and a classifier gets as
+    many outputs as its data have classes. ``save_hyperparameters`` sees what the constructors get, so checkpoints are
+    those of every other training of ours.
 
     Args:
         subcommand: "fit", "validate" or "test"; measuring happens on one device, which counts no picture twice.
@@ -64,11 +66,12 @@ class CountingCLI(LightningCLI):
         for name in data.__all__:  # a data set is known by its bare name once it is imported
             getattr(data, name)
         self.forced: dict[str, Any] = trainer
+        self.kind = kind_of(arguments)
         if subcommand != "fit":
             self.forced |= {"devices": 1, "num_nodes": 1, "strategy": "auto"}
         super().__init__(
-            CountingTask,
-            CrowdDataModule,
+            self.kind.task,
+            self.kind.data,
             subclass_mode_data=True,
             save_config_callback=SaveConfig if save_config else None,
             save_config_kwargs={"path": save_config},
@@ -88,7 +91,8 @@ class CountingCLI(LightningCLI):
 
     @override
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.link_arguments("model.stride", "data.init_args.stride", apply_on="instantiate")
+        if self.kind is COUNTING:
+            parser.link_arguments("model.stride", "data.init_args.stride", apply_on="instantiate")
 
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -101,6 +105,8 @@ class CountingCLI(LightningCLI):
     @override
     def instantiate_classes(self) -> None:
         try:
+            if self.kind is LOCALIZING:
+                _fit_outputs(self.config)
             super().instantiate_classes()
         except (ValueError, TypeError, ModuleNotFoundError, MisconfigurationException) as error:
             raise DotallyError(" ".join(str(error).split())) from error
@@ -114,10 +120,22 @@ class CountingCLI(LightningCLI):
         if chosen["max_steps"] == -1 and limits == (None, None, None):
             self.forced["max_epochs"] = EPOCHS
         _check_schedule(self.model, chosen, self.forced.get("max_epochs"))
+        # sharded strategies write their checkpoints themselves
+        if chosen["plugins"] is None and str(chosen["strategy"]).startswith(("auto", "ddp")):
+            self.forced["plugins"] = WholeCheckpoints()
         return super().instantiate_trainer(**self.forced, callbacks=callbacks, **kwargs)
 
 
-def _check_schedule(task: CountingTask, chosen: Any, max_epochs: int | None) -> None:
+def _fit_outputs(config: Any) -> None:
+    """Give the network as many outputs as the data have classes, unless their number is set."""
+    arguments = config.model.model_kwargs or {}
+    if "num_classes" not in arguments:
+        chosen = config.data
+        made = data_class(chosen.class_path)(**chosen.init_args.as_dict())
+        config.model.model_kwargs = {**arguments, "num_classes": made.num_classes}
+
+
+def _check_schedule(task: Task, chosen: Any, max_epochs: int | None) -> None:
     endless = chosen["max_steps"] == -1 and (max_epochs or chosen["max_epochs"]) in (None, -1)
     if endless and task.hparams["schedule"] is not None:
         raise DotallyError(
@@ -138,4 +156,5 @@ def _one_line(message: str) -> str:
 
 def _is_data_set(name: str) -> bool:
     kind = getattr(data, name)
-    return isinstance(kind, type) and issubclass(kind, CrowdDataModule) and kind is not CrowdDataModule
+    bases = (COUNTING.data, LOCALIZING.data)
+    return isinstance(kind, type) and issubclass(kind, bases) and kind not in bases

@@ -41,6 +41,11 @@ class Place:
         """``last.ckpt``: what a resume goes on from."""
         return self.checkpoints / "last.ckpt"
 
+    @property
+    def record(self) -> Path:
+        """``wandb-id``: what the training is called at Weights & Biases, where it is recorded there."""
+        return self.folder / "wandb-id"
+
     def resume_line(self) -> str:
         """Return what to type to go on."""
         return f"dotally fit --resume --name {self.folder.relative_to(RUNS)}"

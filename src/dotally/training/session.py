@@ -9,21 +9,21 @@ from typing import Any
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import WandbLogger
 
 from dotally.callbacks import Curve, RandomState
 from dotally.errors import DataError, DotallyError
-from dotally.experiment.execute import checkpoints
+from dotally.experiment.checkpoints import checkpoints
+from dotally.experiment.localization import untuned_methods
+from dotally.experiment.spec import Task
 from dotally.predict.terminal import say
-from dotally.predict.weights_file import load_weights
-from dotally.tasks import CountingTask
+from dotally.tasks import LocalizationTask
 from dotally.training import settings
 from dotally.training.best_so_far import BestSoFar
 from dotally.training.flags import Flags
-from dotally.training.lightning_cli import CountingCLI
+from dotally.training.kinds import Kind, kind_of
+from dotally.training.lightning_cli import TaskCLI
 from dotally.training.place import Place, choose
-
-_WANDB_MODES = {"online": "online", "shared": "online", "offline": "offline", "dryrun": "offline"}
+from dotally.training.record import closing, logger_of
 
 
 def fit(flags: Flags) -> int:
@@ -33,14 +33,15 @@ def fit(flags: Flags) -> int:
         DotallyError: A setting, the data, the weights or the training is at fault.
     """
     place, begun = choose(flags)
-    weights = None if begun else _weights(flags)
-    arguments = [*settings.of_checkpoint(begun), *flags.rest, *settings.of_weights(weights)]
-    trainer = _trainer_arguments(flags, place)
-    with _plain_errors(), _closing(trainer.get("logger")):
-        cli = CountingCLI("fit", arguments, save_config=place.config, **trainer)
+    chosen = [*settings.of_checkpoint(begun), *flags.rest]
+    kind = kind_of(chosen)
+    weights = None if begun else _weights(flags, kind)
+    trainer = _trainer_arguments(flags, place, kind.monitor)
+    with _plain_errors(), closing(trainer.get("logger")):
+        cli = TaskCLI("fit", [*chosen, *settings.of_weights(weights)], save_config=place.config, **trainer)
         _load(cli, weights)
         try:
-            before = None if begun else _mae(cli)
+            before = None if begun else _held_out(cli)
             cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=begun, weights_only=True)
         except SystemExit:  # how Lightning leaves after Ctrl-C
             _say_interrupted(cli.trainer, place)
@@ -52,85 +53,71 @@ def fit(flags: Flags) -> int:
 def measure(flags: Flags) -> int:
     """Validate or test a checkpoint or weights on one device; Lightning prints the figures.
 
+    Of a classifier, a test also judges boxes: STNet's, by its own rule.
+
     Raises:
         DotallyError: A setting, the data or the weights are at fault.
     """
     if (flags.checkpoint is None) == (flags.weights is None):
         raise DotallyError(f"dotally {flags.subcommand} measures what was trained: name it by --ckpt_path or --weights")
-    weights = _weights(flags)
-    arguments = [*settings.of_checkpoint(flags.checkpoint), *flags.rest, *settings.of_weights(weights)]
+    chosen = [*settings.of_checkpoint(flags.checkpoint), *flags.rest]
+    weights = _weights(flags, kind_of(chosen))
     with _plain_errors():
-        cli = CountingCLI(flags.subcommand, arguments)
+        cli = TaskCLI(flags.subcommand, [*chosen, *settings.of_weights(weights)])
         _load(cli, weights)
+        if isinstance(cli.model, LocalizationTask):
+            cli.model.methods = dict(untuned_methods())
         entry = cli.trainer.validate if flags.subcommand == "validate" else cli.trainer.test
         entry(cli.model, cli.datamodule, ckpt_path=flags.checkpoint, weights_only=True)
     return 0
 
 
-def _trainer_arguments(flags: Flags, place: Place) -> dict[str, Any]:
-    best, last = checkpoints(place.checkpoints, "val/mae")
+def _trainer_arguments(flags: Flags, place: Place, monitor: str) -> dict[str, Any]:
+    best, last = checkpoints(place.checkpoints, monitor)
     arguments: dict[str, Any] = {
         "default_root_dir": str(place.folder),
-        "callbacks": [best, last, Curve(place.metrics), RandomState(), BestSoFar()],
+        "callbacks": [best, last, Curve(place.metrics), RandomState(), BestSoFar(monitor)],
+        # what metrics keep of the validation before the training is added to by those within it
+        "inference_mode": False,
     }
     if flags.minutes is not None:
         arguments["max_time"] = {"minutes": flags.minutes}
-    mode = _wandb_mode(flags)
-    if mode != "off":
-        place.folder.mkdir(parents=True, exist_ok=True)
-        arguments["logger"] = _wandb_logger(place, offline=mode == "offline")
+    if logger := logger_of(flags, place):
+        arguments["logger"] = logger
     return arguments
 
 
-def _wandb_mode(flags: Flags) -> str:
-    """Return what the flag says, else WANDB_MODE; the agent of a sweep wants to hear of its trials."""
-    asked = os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_SWEEP_ID") else "off")
-    return flags.wandb or _WANDB_MODES.get(asked, "off")
+def _weights(flags: Flags, kind: Kind) -> Task | None:
+    return kind.load(flags.weights) if flags.weights else None
 
 
-def _wandb_logger(place: Place, *, offline: bool) -> WandbLogger:
-    try:
-        return WandbLogger(
-            project=os.environ.get("WANDB_PROJECT") or "dotally",
-            # the agent of a sweep finds prettier names than its ids, by which we call the folders
-            name=None if os.environ.get("WANDB_SWEEP_ID") else place.folder.name,
-            group=os.environ.get("WANDB_RUN_GROUP") or place.folder.name,
-            save_dir=place.folder,
-            offline=offline,
-        )
-    except ModuleNotFoundError as error:
-        raise DotallyError("logging to Weights & Biases needs wandb: pip install wandb, or --wandb off") from error
-
-
-def _weights(flags: Flags) -> CountingTask | None:
-    return load_weights(flags.weights).task if flags.weights else None
-
-
-def _load(cli: CountingCLI, weights: CountingTask | None) -> None:
+def _load(cli: TaskCLI, weights: Task | None) -> None:
     if weights is not None:
         cli.model.load_state_dict(weights.state_dict())
 
 
-def _mae(cli: CountingCLI, checkpoint: Path | None = None) -> float | None:
-    """Return the held-out MAE of the task as it is or of a checkpoint; None where nothing is held out."""
+def _held_out(cli: TaskCLI, checkpoint: Path | None = None) -> float | None:
+    """Return the validation figure of the task as it is or of a checkpoint; None where nothing is held out."""
     if cli.dry:
         return None
     figures = cli.trainer.validate(cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False)
-    return figures[0].get("val/mae") if figures else None
+    figure = figures[0].get(cli.kind.monitor) if figures else None
+    return None if figure is None else figure * cli.kind.scale
 
 
-def _say_done(cli: CountingCLI, before: float | None) -> None:
+def _say_done(cli: TaskCLI, before: float | None) -> None:
     kept = cli.trainer.checkpoint_callback
     if not isinstance(kept, ModelCheckpoint) or not kept.best_model_path:
         return
     best = Path(os.path.relpath(kept.best_model_path))
-    after = _mae(cli, best)
+    kind, after = cli.kind, _held_out(cli, best)
     if not cli.trainer.is_global_zero:
         return
     if after is not None:
-        say(f"held-out MAE {'' if before is None else f'before {before:.2f}, '}after {after:.2f} heads a picture")
+        first = "" if before is None else f"before {before:.2f}, "
+        say(f"held-out {kind.told} {first}after {after:.2f} {kind.unit}")
     say(f"checkpoint   {best}")
-    say(f"next         dotally predict PICTURES --weights {best} --out counts")
+    say(f"next         {kind.next.format(best)}")
 
 
 def _say_interrupted(trainer: Trainer, place: Place) -> None:
@@ -138,21 +125,6 @@ def _say_interrupted(trainer: Trainer, place: Place) -> None:
         return
     more = f"go on with: {place.resume_line()}" if place.last.exists() else "not one epoch was complete"
     say(f"interrupted; {more}", stderr=True)
-
-
-@contextmanager
-def _closing(logger: WandbLogger | None) -> Iterator[None]:
-    """End the W&B run, marked as failed by an error, so that a second training in this process gets its own."""
-    code = 1
-    try:
-        yield
-        code = 0
-    finally:
-        if logger is not None:
-            import wandb
-
-            if wandb.run is not None:
-                wandb.finish(exit_code=code)
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from dotally.errors import WeightsError
+from dotally.experiment.spec import Task
 from dotally.models import read_weights
-from dotally.tasks import CountingTask
 from dotally.training.place import config_beside
 
 # what fixes the function that weights compute; the rest is how they are trained
@@ -33,11 +33,13 @@ def of_checkpoint(checkpoint: Path | None) -> list[str]:
     return [*beside, *_model({name: value for name, value in hyper_parameters.items() if name[:1] != "_"})]
 
 
-def of_weights(task: CountingTask | None) -> list[str]:
+def of_weights(task: Task | None) -> list[str]:
     """Return arguments that build the network of loaded weights; they go last, because no other network fits."""
     if task is None:
         return []
-    return _model({name: task.hparams[name] for name in _FUNCTION} | {"imagenet": None})
+    fixed = {name: task.hparams[name] for name in _FUNCTION if name in task.hparams}
+    # what is loaded replaces the weights a training would begin from
+    return _model(fixed | ({"imagenet": None} if "imagenet" in task.hparams else {}))
 
 
 def _model(values: dict[str, Any]) -> list[str]:

@@ -1,0 +1,119 @@
+"""Sizes to which published codes bring their pictures: results on the large sets compare only under one rule.
+
+Only the size is theirs. Every rule is applied with our bilinear, antialiased resize, while the codes use MATLAB's
+``imresize``, OpenCV's or Pillow's; points are scaled by the exact factor of each axis.
+"""
+
+import math
+from collections.abc import Callable
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+Fit = Callable[[Size], Size]
+
+
+def short_side(size: Size, *, least: int, most: int) -> Size:
+    """Bring the shorter side into ``least`` .. ``most``; the other one follows, rounded.
+
+    UCF-QNRF in Bayesian loss (ICCV 2019) and DM-Count (NeurIPS 2020): 512 to 2048.
+    """
+    short = min(size)
+    target = min(max(short, least), most)
+    height, width = size
+    if height < width:
+        return target, round(width * (target / short))
+    return round(height * (target / short)), target
+
+
+def long_side(size: Size, *, most: int) -> Size:
+    """Bring the longer side down to ``most``; sides are cut to whole pixels, nothing grows.
+
+    PET (ICCV 2023): 1536 on UCF-QNRF, 2048 on JHU-CROWD++ and NWPU-Crowd.
+    """
+    factor = max(max(size) / most, 1.0)
+    return max(1, int(size[0] / factor)), max(1, int(size[1] / factor))
+
+
+def both_sides(size: Size, *, least: int, most: int) -> Size:
+    """Bring the longer side down to ``most``, then the shorter one up to ``least``, rounding after each step.
+
+    FIDTM (2022), CLTR (ECCV 2022) on UCF-QNRF and JHU-CROWD++: 512 and 2048.
+    """
+    size = _scaled(size, min(1.0, most / max(size)))
+    return _scaled(size, max(1.0, least / min(size)))
+
+
+def fill_square(size: Size, *, side: int, multiple: int = 16) -> Size:
+    """Make a picture as large as fits into a square, small ones too; sides are the nearest multiples.
+
+    UCF-QNRF in the C^3 Framework (Gao et al., 2019): 1024.
+    """
+    return _multiples(size, side / max(size), multiple)
+
+
+def fill_square_at_least(size: Size, *, side: int, least: Size, multiple: int = 16) -> Size:
+    """As :func:`fill_square`, but a side shorter than ``least`` (height, width) grows to it, and may leave the square.
+
+    NWPU-Crowd's sample code (Wang et al., TPAMI 2020): 2048, at least 576 x 768.
+    """
+    rate = side / max(size)
+    for axis in (0, 1):
+        if _multiples(size, rate, multiple)[axis] < least[axis]:
+            rate = least[axis] / size[axis]
+    return _multiples(size, rate, multiple)
+
+
+def clamped(size: Size, *, least: int, most: int, multiple: int = 16) -> Size:
+    """Fill a square of ``most``, raise short sides to ``least``, cut to multiples; extreme pictures are distorted.
+
+    NWPU-Crowd in DM-Count (NeurIPS 2020): 384 to 1920.
+    """
+    rate = most / max(size)
+    for side in size:
+        if int(side * rate / multiple) * multiple < least:
+            rate = least / side
+    height, width = (min(max(int(side * rate / multiple) * multiple, least), most) for side in size)
+    return height, width
+
+
+def at_least(size: Size, *, least: Size, multiple: int = 16, grow: bool) -> Size:
+    """Enlarge to at least ``least`` (height, width) with sides that are multiples; large pictures keep their size.
+
+    IIM (TIP 2023) on UCF-QNRF (``grow``) and JHU-CROWD++: 768 x 1024.
+
+    Args:
+        size: (height, width).
+        least: (height, width).
+        multiple: Of both sides.
+        grow: Whether the sides of large pictures go to the next multiple above, even from a multiple, or are cut.
+    """
+    down, right = size[0] / least[0], size[1] / least[1]
+    if down >= 1 and right >= 1:
+        height, width = ((side // multiple + grow) * multiple for side in size)
+        return height, width
+    if right > down:
+        return least[0], (int(size[1] / down) // multiple + 1) * multiple
+    return (int(size[0] / right) // multiple + 1) * multiple, least[1]
+
+
+def nearest_multiples(size: Size, *, multiple: int = 16) -> Size:
+    """Round both sides to the nearest multiples.
+
+    UCF_CC_50 in the C^3 Framework.
+    """
+    return _multiples(size, 1.0, multiple)
+
+
+def exactly(size: Size, *, target: Size) -> Size:
+    """Return ``target`` (height, width), whatever the size: for sets whose pictures all have one size."""
+    return target
+
+
+def _multiples(size: Size, rate: float, multiple: int) -> Size:
+    # MATLAB's int16() rounds halves up
+    height, width = (max(1, math.floor(side * rate / multiple + 0.5)) * multiple for side in size)
+    return height, width
+
+
+def _scaled(size: Size, rate: float) -> Size:
+    return max(1, round(size[0] * rate)), max(1, round(size[1] * rate))
