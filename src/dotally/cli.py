@@ -6,9 +6,13 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dotally.errors import DotallyError
 from dotally.version import __version__
+
+if TYPE_CHECKING:
+    from dotally.data.dotted import Dotted
 
 # commands that read their own arguments, each in a module with ``add_arguments`` and ``run``
 OWN = {
@@ -154,9 +158,21 @@ def _verify(flags: argparse.Namespace) -> int:
 
     if flags.name not in VERIFIERS and Path(flags.name).is_dir() and _is_counted(flags):
         return _verify_dots(flags)
-    report = verify(flags.name, data_roots(flags.data_root) if flags.name in VERIFIERS else [])
+    roots = data_roots(flags.data_root) if flags.name in VERIFIERS else []
+    report = verify(flags.name, roots)
     print(report.render())
+    if flags.pictures:
+        from dotally.data.point_sets import dotted_set
+
+        _draw_dots(flags.pictures, dotted_set(flags.name, roots))
     return 0 if report.ok else 1
+
+
+def _draw_dots(path: Path, pictures: "Sequence[Dotted]") -> None:
+    from dotally.data.point_sheet import write_point_sheet
+
+    write_point_sheet(path, pictures)
+    print(f"wrote {path}")
 
 
 def _is_counted(flags: argparse.Namespace) -> bool:
@@ -175,10 +191,7 @@ def _verify_dots(flags: argparse.Namespace) -> int:
     )
     print(checked.report.render())
     if flags.pictures:
-        from dotally.data.point_sheet import write_point_sheet
-
-        write_point_sheet(flags.pictures, checked.pictures)
-        print(f"wrote {flags.pictures}")
+        _draw_dots(flags.pictures, checked.pictures)
     return 0 if checked.report.ok else 1
 
 

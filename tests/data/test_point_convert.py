@@ -1,6 +1,7 @@
 """Converting, checking and drawing a folder of one's own: what is written is read again, what is odd is said."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,16 @@ def test_wrong_use_is_one_line(
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
+
+
+def test_a_known_set_has_a_sheet_too(
+    tmp_path: Path, shanghaitech_tree: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, sheet = shanghaitech_tree(tmp_path / "root", parts=("A",)), tmp_path / "sheet.png"
+    # fabricated pictures are not the published ones
+    assert main(["data", "verify", "shanghaitech", "--data-root", str(root), "--pictures", str(sheet)]) == 1
+    assert f"wrote {sheet}" in capsys.readouterr().out
+    assert sheet.is_file()
 
 
 def report_of(folder: Path, **options: Any) -> str:

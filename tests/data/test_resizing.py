@@ -51,7 +51,10 @@ def test_sizes_are_those_of_the_published_codes(fit: Fit, size: Size, expected: 
     assert fit(size) == expected
 
 
-@pytest.mark.parametrize("fit", [*QNRF.values(), *NWPU.values(), IIM_JHU], ids=str)
+RULES = {f"{name} {code}": fit for name, rules in (("qnrf", QNRF), ("nwpu", NWPU)) for code, fit in rules.items()}
+
+
+@pytest.mark.parametrize("fit", [*RULES.values(), IIM_JHU], ids=[*RULES, "jhu iim"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (333, 333)])
 def test_every_rule_gives_a_picture(fit: Fit, size: Size) -> None:
     assert min(fit(size)) >= 1

@@ -1,4 +1,4 @@
-"""JHU-CROWD++ (Sindagi et al., "JHU-CROWD++: Large-Scale Crowd Counting Dataset", TPAMI 2020)."""
+"""JHU-CROWD++ (Sindagi et al., "JHU-CROWD++: Large-Scale Crowd Counting Dataset and A Benchmark Method", 2020)."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -22,7 +22,7 @@ class JHUCrowd(PublishedDataModule):
         split: "official" validates on the authors' validation pictures; "seed" carves a part out of train instead,
             and leaves theirs out.
         sigma: Width of a head.
-        resize: How large pictures are: "fidtm" (FIDTM, CLTR: longer side at most 2048, shorter at least 512), "pet"
+        resize: How large pictures are: "fidtm" (FIDTM: longer side at most 2048, shorter at least 512), "pet"
             (longer side at most 2048), "iim" (at least 1024 x 768, multiples of 16). See ``dotally.data.resizing``.
         options: See :class:`PublishedDataModule`.
 

@@ -15,7 +15,7 @@ Fit = Callable[[Size], Size]
 def short_side(size: Size, *, least: int, most: int) -> Size:
     """Bring the shorter side into ``least`` .. ``most``; the other one follows, rounded.
 
-    UCF-QNRF in Bayesian loss (ICCV 2019) and DM-Count (NeurIPS 2020): 512 to 2048.
+    UCF-QNRF in Bayesian loss (ICCV 2019) and DM-Count (2020): 512 to 2048.
     """
     short = min(size)
     target = min(max(short, least), most)
@@ -28,7 +28,7 @@ def short_side(size: Size, *, least: int, most: int) -> Size:
 def long_side(size: Size, *, most: int) -> Size:
     """Bring the longer side down to ``most``; sides are cut to whole pixels, nothing grows.
 
-    PET (ICCV 2023): 1536 on UCF-QNRF, 2048 on JHU-CROWD++ and NWPU-Crowd.
+    PET (2023): 1536 on UCF-QNRF, 2048 on JHU-CROWD++ and NWPU-Crowd.
     """
     factor = max(max(size) / most, 1.0)
     return max(1, int(size[0] / factor)), max(1, int(size[1] / factor))
@@ -37,7 +37,7 @@ def long_side(size: Size, *, most: int) -> Size:
 def both_sides(size: Size, *, least: int, most: int) -> Size:
     """Bring the longer side down to ``most``, then the shorter one up to ``least``, rounding after each step.
 
-    FIDTM (2022), CLTR (ECCV 2022) on UCF-QNRF and JHU-CROWD++: 512 and 2048.
+    FIDTM and CLTR on UCF-QNRF, FIDTM on JHU-CROWD++: 512 and 2048.
     """
     size = _scaled(size, min(1.0, most / max(size)))
     return _scaled(size, max(1.0, least / min(size)))
@@ -66,7 +66,7 @@ def fill_square_at_least(size: Size, *, side: int, least: Size, multiple: int = 
 def clamped(size: Size, *, least: int, most: int, multiple: int = 16) -> Size:
     """Fill a square of ``most``, raise short sides to ``least``, cut to multiples; extreme pictures are distorted.
 
-    NWPU-Crowd in DM-Count (NeurIPS 2020): 384 to 1920.
+    NWPU-Crowd in DM-Count (2020): 384 to 1920.
     """
     rate = most / max(size)
     for side in size:
@@ -79,7 +79,7 @@ def clamped(size: Size, *, least: int, most: int, multiple: int = 16) -> Size:
 def at_least(size: Size, *, least: Size, multiple: int = 16, grow: bool) -> Size:
     """Enlarge to at least ``least`` (height, width) with sides that are multiples; large pictures keep their size.
 
-    IIM (TIP 2023) on UCF-QNRF (``grow``) and JHU-CROWD++: 768 x 1024.
+    IIM on UCF-QNRF (``grow``) and JHU-CROWD++: 768 x 1024.
 
     Args:
         size: (height, width).

@@ -13,7 +13,7 @@ _PICTURES = {"train": 1201, "test": 334}
 
 
 def validation_names() -> set[str]:
-    """Return the 120 train pictures that Bayesian loss (ICCV 2019) and DM-Count (NeurIPS 2020) validate on."""
+    """Return the 120 train pictures that Bayesian loss (ICCV 2019) and DM-Count (2020) validate on."""
     return set(json.loads((_FACTS / "ucf_qnrf_val.json").read_text(encoding="utf-8"))["val"])
 
 

@@ -17,7 +17,7 @@ from dotally.data.ucsd_files import UCSD, UPSCALED
 class UCSDPedestrian(PublishedDataModule):
     """UCSD pedestrians as batches: frames 601 to 1400 train, the others test; only people on the walkway count.
 
-    Frames and dots are cut to the walkway before anything else is done, as in CSRNet (CVPR 2018, section 4.3.4).
+    Frames and dots are cut to the walkway before anything else is done, as in CSRNet (CVPR 2018).
     Validation is one stretch of the train frames.
 
     Args:

@@ -13,7 +13,7 @@ from dotally.data.published import Inventory, PublishedSet, Region
 from dotally.errors import AnnotationError
 
 CLIPS, FRAMES_A_CLIP = 10, 200
-# CSRNet, CVPR 2018, section 4.3.4: frames 601 to 1400 train, the other 1200 test
+# CSRNet, CVPR 2018: frames 601 to 1400 train, the other 1200 test
 TRAIN = range(601, 1401)
 # (height, width): CSRNet enlarges the frames of 158 x 238 by four
 UPSCALED = (632, 952)

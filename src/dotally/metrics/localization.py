@@ -81,8 +81,9 @@ class LabelAccuracy(Metric):
 
     def update(self, scores: Tensor, label: Tensor) -> None:
         """Add ``[B, C]`` scores and ``[B]`` annotated labels."""
-        self.right += label_correct(scores, label).sum()
-        self.pictures += len(label)
+        # not in place: a state that was reset in inference mode must not be written to outside of it
+        self.right = self.right + label_correct(scores, label).sum()
+        self.pictures = self.pictures + len(label)
 
     def compute(self) -> Tensor:
         """Return the float64 share; ValueError when there was no picture."""
@@ -132,8 +133,8 @@ class GTKnownLoc(Metric):
         return {f"{self.prefix}_{percent(iou)}": share for iou, share in zip(self.ious, shares, strict=True)}
 
     def _add(self, overlap: Tensor) -> None:
-        self.hits += (overlap[:, None] >= overlap.new_tensor(self.ious)).sum(0)
-        self.pictures += len(overlap)
+        self.hits = self.hits + (overlap[:, None] >= overlap.new_tensor(self.ious)).sum(0)
+        self.pictures = self.pictures + len(overlap)
 
 
 class Top1Loc(GTKnownLoc):

@@ -101,8 +101,8 @@ class MaxBoxAcc(Metric):
         """Add a batch; the arguments are those of :func:`threshold_ious`."""
         overlap = threshold_ious(maps, boxes, count, self.thresholds, contours=self.contours)
         reached = overlap[None] >= overlap.new_tensor(self.ious)[:, None, None]  # [ious, B, T]
-        self.hits += reached.sum(1).to(self.hits.device)
-        self.pictures += len(maps)
+        self.hits = self.hits + reached.sum(1).to(self.hits.device)
+        self.pictures = self.pictures + len(maps)
 
     def compute(self) -> dict[str, Tensor]:
         """Return float64 figures: ``max_box_acc``, and with a suffix such as ``_50`` those of each IoU.
@@ -200,8 +200,8 @@ class PointingGame(Metric):
     def update(self, maps: Tensor, boxes: Tensor, count: Tensor, label: Tensor) -> None:
         """Add a batch: the arguments of :func:`points_at`, and ``[B]`` int64 annotated labels."""
         hit = points_at(maps, boxes, count, tolerance=self.tolerance)
-        self.hits += label[hit].bincount(minlength=self.num_classes)
-        self.pictures += label.bincount(minlength=self.num_classes)
+        self.hits = self.hits + label[hit].bincount(minlength=self.num_classes)
+        self.pictures = self.pictures + label.bincount(minlength=self.num_classes)
 
     def compute(self) -> dict[str, Tensor]:
         """Return ``pointing`` (mean over classes) and ``pointing_all`` (over pictures), float64.

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from dotally.errors import DotallyError
 from dotally.ops.topdown_threshold import Bools, Doubles, Floats, Ints, sums
 
+PUBLISHED_LABELS = 36  # places of the published table, of which labels, counted from 1, use one less
 TOUCHING = np.ones((3, 3), np.int8)  # all eight neighbours
 
 
@@ -64,6 +66,19 @@ def _raster_labels(window: Ints, cell: Ints, kernel: tuple[int, int]) -> Ints:
     opens = np.zeros(len(label), np.int64)
     opens[first[1:]] = 1
     return (np.cumsum(opens) - 1)[first[label]]
+
+
+def check_published_labels(groups: Groups) -> None:
+    """Refuse as many separate groups in one window as the published table of labels does not hold.
+
+    Raises:
+        DotallyError: In a window of 11x11, the largest that is published, 36 groups are possible.
+    """
+    if np.bincount(groups.window % (1 << 40)).max(initial=0) >= PUBLISHED_LABELS:
+        raise DotallyError(
+            f"compat='release': a window has {PUBLISHED_LABELS} separate groups, for which the published code writes "
+            "outside its memory; use compat='fixed'"
+        )
 
 
 def best(groups: Groups, channels: int, alpha: float, release: bool) -> Bools:

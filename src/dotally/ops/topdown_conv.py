@@ -6,11 +6,14 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
+from dotally.errors import DotallyError
 from dotally.ops.registration import Operator
 from dotally.ops.topdown_checks import check_compat, check_constants, check_floating, pair, same_batch
 from dotally.ops.topdown_conv_cpu import ConvRule, conv2d_cpu, conv2d_selection_cpu
 from dotally.ops.topdown_cuda import td_conv2d_cuda, td_conv2d_selection_cuda
 from dotally.ops.topdown_statistics import Compat
+
+PUBLISHED_BYTES = 48 * 1024  # of a unit's products in the release; above, its own check stops it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +120,9 @@ def td_conv2d(
     ``compat="fixed"``: winners are also positive, ties go to the lowest channel, then to the group whose first cell
     comes first in raster order, and finite input never gives NaN (a unit whose products sum beyond float32 is
     dropped). ``compat="release"`` is the published behaviour: zeros win where theta < eps, every tied channel passes
-    the whole gating on, the last of equal groups of a channel wins, 0/0 gives NaN.
+    the whole gating on, the last of equal groups of a channel wins, 0/0 gives NaN. Where the published code aborts or
+    writes outside its memory, it is an error: a unit's products take more than 48 KB (channels of a group, rounded up
+    to a power of two, times cells times 4 bytes; VGG-16's first linear layer), or a window has 36 separate groups.
 
     Source: Biparva and Tsotsos, "STNet: Selective Tuning of Convolutional Networks for Object Localization"
     (ICCV workshops 2017), and the behaviour of its release. Deterministic. Forward only: no gradient.
@@ -141,6 +146,7 @@ def td_conv2d(
 
     Raises:
         ValueError: If shapes do not fit or a constant is out of range.
+        DotallyError: With ``compat="release"``, where the published code does not survive.
     """
     geometry = (pair(stride, "stride", 1), pair(padding, "padding", 0), pair(dilation, "dilation", 1))
     check_floating(h=h, weight=weight, g=g)
@@ -149,6 +155,8 @@ def td_conv2d(
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must lie in 0 to 1, got {alpha}")
     _check_shapes(h, weight, g, *geometry, groups)
+    if compat == "release":
+        _check_published_size(weight)
     args = (h.detach(), weight.detach(), g.detach(), *map(list, geometry), groups)
     constants = (alpha, lower_bound, eps, compat == "release")
     if not return_selection:
@@ -182,6 +190,16 @@ def _check_shapes(
         raise ValueError(
             f"g has shape {list(g.shape)}, but the convolution of h {list(h.shape)} with weight {list(weight.shape)}, "
             f"stride {stride}, padding {padding}, dilation {dilation} gives {expected}"
+        )
+
+
+def _check_published_size(weight: Tensor) -> None:
+    rounded = 1 << (weight.shape[1] - 1).bit_length()
+    size = rounded * weight[0, 0].numel() * 4
+    if size > PUBLISHED_BYTES:
+        raise DotallyError(
+            f"compat='release': the published code aborts on a convolution with weight {list(weight.shape)}, whose "
+            f"products take {size // 1024} KB a unit (at most {PUBLISHED_BYTES // 1024}); use compat='fixed'"
         )
 
 

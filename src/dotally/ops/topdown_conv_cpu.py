@@ -99,6 +99,8 @@ def _stages(
     flat = winners(products, theta, alive, rule.eps, rule.release)
     value = products.ravel()[flat]
     groups = topdown_components.group(flat, value, kernel)
+    if rule.release:
+        topdown_components.check_published_labels(groups)
     chosen = topdown_components.best(groups, channels, rule.alpha, rule.release)
     kept = chosen[groups.label]
     flat, value = flat[kept], value[kept]

@@ -22,7 +22,8 @@ class LinearSelection:
         theta: float32 ``[A]`` the product at which the running sum turns positive; 0 for dropped units.
         survivors: int64 ``[A]`` number of inputs that share the unit's gating.
         survivor_sum: float32 ``[A]`` sum of their products.
-        alive: bool ``[A]`` False where the products sum to the lower bound or less.
+        alive: bool ``[A]`` False where the products sum to the lower bound or less, and for what else
+            ``compat="release"`` drops.
     """
 
     unit: Tensor
@@ -89,6 +90,9 @@ def td_linear(
     ``compat="release"`` is the published behaviour: where theta < eps, zeros win too and enter mean and standard
     deviation; all equal top ones get the full gating; up to 1024 inputs the running sum is skipped (theta is the
     smallest positive product less the largest other one, and units on which the publication aborts pass nothing on).
+    On maps, a unit of output o that is dropped also stops the unit at flat place o of the picture's gating, as the
+    publication marks the wrong place; which of two writes to one place it keeps is left to chance there, and is the
+    mark here.
 
     Source: Biparva and Tsotsos, STNet (ICCV workshops 2017), and the behaviour of its release. Deterministic.
     Forward only: no gradient.

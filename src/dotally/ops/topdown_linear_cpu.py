@@ -1,5 +1,7 @@
 """The top-down rules of linear layers and of the bridge on the CPU: work only on units whose gating is not zero."""
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,13 +54,40 @@ def linear_selection_cpu(h: Tensor, weight: Tensor, g: Tensor, rule: LinearRule)
     active = np.flatnonzero(gating)
     rows = h.movedim(1, -1).reshape(-1, h.shape[1]).float().contiguous()  # [B * H * W, I]
     scatter, records = Scatter(rows.shape), []
-    for chunk in chunks(len(active), h.shape[1]):
-        unit = np.unravel_index(active[chunk], gating.shape)
-        row = np.ravel_multi_index((unit[0], *unit[2:]), (h.shape[0], *h.shape[2:]))
+    lost = _lost(rows, weight, gating.shape, active, rule) if rule.release and h[0, 0].numel() > 1 else None
+    for chunk, unit, row in _units(active, gating.shape, h.shape[1]):
         products = _products(rows, weight, row, unit[1])
-        records.append((np.stack(unit, axis=1), *_stages(products, gating[unit], row, rule, scatter)))
+        theta, alive = _threshold(products, rule)
+        if lost is not None:
+            alive &= ~np.isin(active[chunk], lost)
+            theta = np.where(alive, theta, np.float32(0))
+        record = _second_stage(products, theta, alive, gating[unit], row, rule, scatter)
+        records.append((np.stack(unit, axis=1), *record))
     out = scatter.result().view(h.shape[0], *h.shape[2:], h.shape[1]).movedim(-1, 1)
     return out.contiguous(), *(torch.from_numpy(np.concatenate(field)) for field in zip(*records, strict=True))
+
+
+def _units(
+    active: Ints, shape: tuple[int, ...], inputs: int
+) -> Iterator[tuple[slice, tuple[NDArray[np.intp], ...], Ints]]:
+    """Yield runs of active units: which of them, their indices in the gating, and the row of inputs they see."""
+    for chunk in chunks(len(active), inputs):
+        unit = np.unravel_index(active[chunk], shape)
+        row = np.ravel_multi_index((unit[0], *unit[2:]), (shape[0], *shape[2:]))
+        yield chunk, unit, row
+
+
+def _lost(rows: Tensor, weight: Tensor, shape: tuple[int, ...], active: Ints, rule: LinearRule) -> Ints:
+    """Return the flat indices of units that the publication drops instead of those which ought to be dropped.
+
+    On maps it writes the mark of a dropped unit of output channel o to place o of the picture's thresholds, where
+    those of channel 0 lie first. The dropped unit itself keeps a threshold of 0, with which nothing is passed on.
+    """
+    wrong = []
+    for _, unit, row in _units(active, shape, rows.shape[1]):
+        _, alive = _threshold(_products(rows, weight, row, unit[1]), rule)
+        wrong.append((unit[0] * math.prod(shape[1:]) + unit[1])[~alive])
+    return np.concatenate(wrong)
 
 
 def _products(rows: Tensor, weight: Tensor, row: Ints, output: Ints) -> Floats:
@@ -66,11 +95,10 @@ def _products(rows: Tensor, weight: Tensor, row: Ints, output: Ints) -> Floats:
     return (chosen * rows.index_select(0, torch.from_numpy(row))).numpy()
 
 
-def _stages(
-    products: Floats, gating: Floats, row: Ints, rule: LinearRule, scatter: Scatter
+def _second_stage(
+    products: Floats, theta: Floats, alive: Bools, gating: Floats, row: Ints, rule: LinearRule, scatter: Scatter
 ) -> tuple[NDArray[np.generic], ...]:
     units, inputs = products.shape
-    theta, alive = _threshold(products, rule)
     flat = winners(products, theta, alive, rule.eps, rule.release)
     value, owner = products.ravel()[flat], flat // inputs
     keep, share, total = spread(owner, value, np.bincount(owner, minlength=units), rule.second)

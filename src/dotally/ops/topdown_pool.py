@@ -25,8 +25,10 @@ def td_max_pool2d(
 ) -> Tensor:
     """Give the gating of every pooled cell to the first largest input of its window, in raster order.
 
-    Equal to the gradient of ``torch.nn.functional.max_pool2d``. Both modes of ``compat`` are the same: the
-    published kernel picks other cells only through a defect (2x2 windows, channels not a power of two).
+    Equal to the gradient of ``torch.nn.functional.max_pool2d``. ``compat="release"`` differs in windows of 2x2: the
+    published kernel looks for their maximum in steps that it halves from the number of channels, not of cells. Where
+    these steps leave 2 or 1 out, as with 1, 2, 3, 6, 7 or 12 channels, some cells are never looked at, and the first
+    cell that equals the largest of the others gets the gating. The order of these steps is our reading of it.
 
     Args:
         h: ``[B, C, H, W]`` input in the forward pass; half precisions are computed in float32.
@@ -48,7 +50,7 @@ def td_max_pool2d(
     check_floating(h=h, g=g)
     geometry = _geometry(kernel_size, stride, padding, dilation)
     _check_strided(h, g, *geometry, ceil_mode)
-    return _max_pool2d(h.detach(), g.detach(), *map(list, geometry))
+    return _max_pool2d(h.detach(), g.detach(), *map(list, geometry), compat == "release")
 
 
 def td_avg_pool2d(
@@ -166,14 +168,28 @@ def _check_pooled(h: Tensor, g: Tensor, sides: tuple[int, ...], layer: str) -> N
 
 @Operator.define("dotally::td_max_pool2d")
 def _max_pool2d(
-    h: Tensor, g: Tensor, kernel: list[int], stride: list[int], padding: list[int], dilation: list[int]
+    h: Tensor,
+    g: Tensor,
+    kernel: list[int],
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    release: bool = False,
 ) -> Tensor:
     windows = strided_windows(_two(kernel), _two(stride), _two(padding), _two(dilation))
-    return max_pool2d_cpu(h, g, windows)
+    return max_pool2d_cpu(h, g, windows, halving=release and _two(kernel) == (2, 2))
 
 
 @_max_pool2d.register_fake
-def _(h: Tensor, g: Tensor, kernel: list[int], stride: list[int], padding: list[int], dilation: list[int]) -> Tensor:
+def _(
+    h: Tensor,
+    g: Tensor,
+    kernel: list[int],
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    release: bool = False,
+) -> Tensor:
     return h.new_empty(h.shape, dtype=torch.float32)
 
 

@@ -58,15 +58,29 @@ def _adaptive(place: Ints, size: int, output: int) -> Ints:
     return np.where(cells < stop[:, None], cells, NO_CELL)
 
 
-def max_pool2d_cpu(h: Tensor, g: Tensor, windows: Windows) -> Tensor:
-    """Give each cell's gating to the first largest input of its window in raster order; see ``td_max_pool2d``."""
+def max_pool2d_cpu(h: Tensor, g: Tensor, windows: Windows, *, halving: bool = False) -> Tensor:
+    """Give each cell's gating to the first largest input of its window in raster order; see ``td_max_pool2d``.
+
+    With ``halving`` the largest is that of the published reduction of four cells, which may look at fewer.
+    """
     scatter = Scatter(h.shape)
     for cells in _active(h, g, windows):
         if len(cells.gating):
-            top = np.where(cells.inside, cells.value, -np.inf).argmax(axis=1)
+            values = np.where(cells.inside, cells.value, -np.inf)
+            top = _first_of_halving(values, h.shape[1]) if halving else values.argmax(axis=1)
             rows = np.arange(len(top))
             scatter.add(cells.index[rows, top], cells.gating.astype(np.float64))
     return scatter.result()
+
+
+def _first_of_halving(values: NDArray[np.floating[Any]], channels: int) -> NDArray[np.intp]:
+    """Return the first cell that equals what is left in cell 0 of ``[A, cells]`` after steps from ``channels / 2``."""
+    left, cells, step = values.copy(), values.shape[1], channels // 2
+    while step:
+        pairs = min(step, max(cells - step, 0))
+        left[:, :pairs] = np.maximum(left[:, :pairs], left[:, step : step + pairs])
+        step //= 2
+    return (values == left[:, :1]).argmax(axis=1)
 
 
 def avg_pool2d_cpu(h: Tensor, g: Tensor, windows: Windows, rule: Rule) -> Tensor:

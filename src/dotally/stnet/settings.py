@@ -21,8 +21,9 @@ class Settings:
         linear_mode: Second stage of fully connected layers: "stat", "all" or "top1".
         linear_offset: Rows to go down the table of cuts there; larger keeps more winners.
         pointwise_mode: As ``linear_mode``, for 1x1 convolutions, which AlexNet has none of.
-        pointwise_offset: As ``linear_offset``, for them. At 3 the gating of a network made of them (GoogLeNet,
-            ResNet-50) becomes dense on its way down, and its pass costs many times its forward; 0 keeps it sparse.
+        pointwise_offset: As ``linear_offset``, for them. The release has no value for it, and 3 is that of AlexNet's
+            linear layers. A smaller one keeps fewer inputs of every unit, so that the gating stays sparser and the
+            pass takes less; how good either is on GoogLeNet or ResNet-50 has not been judged on boxes.
         linear_lower_bound: As ``conv_lower_bound``.
         linear_eps: As ``conv_eps``.
         bridge_mode: Second stage of the bridge between fully connected and convolutional part; "all" leaves it out.
