@@ -18,7 +18,8 @@ class Case:
         repeats: How often each implementation runs; slow peers run once.
         facts: Sizes and whatever else explains the row.
         work: By implementation, what a model counts: operations (two per multiply-add) and bytes moved, 0 for unknown.
-        device: "cpu", measured in CPU seconds, or "cuda", measured by events on the device.
+        device: "cpu", measured in CPU seconds, "cuda", measured by events on the device, or "wall": on the CPU by the
+            clock on the wall, where other processes help.
     """
 
     name: str

@@ -2,12 +2,13 @@
 
     python -m benchmarks.run                                  # everything; seven minutes on one quiet core
     python -m benchmarks.run --quick                          # only what the promised figures read; three minutes
-    python -m benchmarks.run --only density_500_heads         # or --only gaussian_conv, --only topdown
+    python -m benchmarks.run --only density_500_heads         # or --only gaussian_conv, topdown, loading
     python -m benchmarks.run --publish                        # everything, into benchmarks/results and the README
 
-Times are medians of CPU seconds of this process, and peers take turns, so a busy machine does not spoil their ratio;
-peers that take many seconds run once. Where there is a GPU, the cases that can use it are measured there. Denormals are
-flushed for all, and taps whose products would be below 1e-30 are zero. GFLOP and MB are what a model counts.
+Times are medians of CPU seconds of this process (of wall time where workers help), and peers take turns, so a busy
+machine does not spoil their ratio; peers that take many seconds run once. Where there is a GPU, the cases that can use
+it are measured there. Denormals are flushed for all, and taps whose products would be below 1e-30 are zero. GFLOP and
+MB are what a model counts.
 """
 
 import argparse
@@ -21,13 +22,14 @@ from typing import Any
 
 import torch
 
-from benchmarks import density, figures, gaussian_conv, topdown
+from benchmarks import density, figures, gaussian_conv, loading, topdown
 from benchmarks.plot import plot
 from benchmarks.registry import Case, Skipped
 from dotally.experiment.environment import environment
 from dotally.files import write_json, write_text
 
 PUBLISHED = Path(__file__).parent / "results" / "cpu.json"
+_KEYS = {"cpu": "cpu_seconds", "cuda": "gpu_seconds", "wall": "wall_seconds"}
 
 
 def measure(case: Case) -> dict[str, Any]:
@@ -43,11 +45,13 @@ def _row(case: Case, name: str, taken: list[float], ours: float) -> dict[str, An
     middle = median(taken)
     row = {
         "implementation": name,
-        f"{'cpu' if case.device == 'cpu' else 'gpu'}_seconds": middle,
+        _KEYS[case.device]: middle,
         "spread": [min(taken), max(taken)],
         "repeats": len(taken),
         "times_ours": round(middle / ours, 2 if middle < 10 * ours else 1),
     }
+    if "pictures" in case.facts:
+        row["pictures_per_second"] = round(case.facts["pictures"] / middle, 1)
     flop, moved = case.work.get(name, (0.0, 0.0))
     if flop:
         row |= {"gflop": round(flop / 1e9, 3), "gflop_per_second": round(flop / 1e9 / middle, 2)}
@@ -56,7 +60,7 @@ def _row(case: Case, name: str, taken: list[float], ours: float) -> dict[str, An
 
 def _time_all(case: Case) -> dict[str, list[float]]:
     """Return the seconds of every run: in turns, so that a machine that grows busy slows all peers alike."""
-    time_one = _cpu_seconds if case.device == "cpu" else _gpu_seconds
+    time_one = {"cpu": _cpu_seconds, "cuda": _gpu_seconds, "wall": _wall_seconds}[case.device]
     taken: dict[str, list[float]] = {name: [] for name in case.implementations}
     for name, run in case.implementations.items():
         if case.repeats[name] > 1:  # warmed up once
@@ -74,6 +78,12 @@ def _cpu_seconds(run: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+def _wall_seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
 def _gpu_seconds(run: Callable[[], object]) -> float:
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     begin.record()
@@ -88,12 +98,14 @@ def markdown(results: list[dict[str, Any]], skipped: list[dict[str, str]] | None
     lines = [
         *figures.markdown(results).splitlines(),
         "",
-        "| case | implementation | CPU time on one thread, or GPU time | times ours | GFLOP | GFLOP/s | MB |",
+        "| case | implementation | CPU time on one thread, or GPU or wall time | times ours | GFLOP | GFLOP/s | MB |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for result in results:
         for row in result["rows"]:
-            taken = f"{row.get('cpu_seconds', row.get('gpu_seconds')) * 1e3:,.1f} ms"
+            taken = f"{next(row[key] for key in _KEYS.values() if key in row) * 1e3:,.1f} ms"
+            if "pictures_per_second" in row:
+                taken += f" ({row['pictures_per_second']:,g} pictures/s)"
             model = (f"{row[key]:,g}" if key in row else "" for key in ("gflop", "gflop_per_second", "megabytes"))
             cells = (result["about"], row["implementation"], taken, f"{row['times_ours']:,g}", *model)
             lines.append(f"| {' | '.join(cells)} |")
@@ -126,7 +138,7 @@ def main() -> int:
     torch.backends.cudnn.benchmark = True
     results: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
-    for case in (*density.cases(), *gaussian_conv.cases(), *topdown.cases()):
+    for case in (*density.cases(), *gaussian_conv.cases(), *topdown.cases(), *loading.cases()):
         if not case.name.startswith(flags.only or ""):
             continue
         if isinstance(case, Skipped):

@@ -2,8 +2,8 @@
 
     python experiments/shapes_demo.py                     # half a minute on two idle cores
 
-The network of ``synthetic_shapes.py`` learns from the labels of fewer pictures and a third as long, and four ways to
-localize look at it: STNet, excitation backprop, class activation maps, and a box at the centre that looks at nothing.
+The network of ``synthetic_shapes.py`` learns half as long, and four ways to localize look at it: STNet, excitation
+backprop, class activation maps, and a box at the centre that looks at nothing.
 The run folder's ``pictures.png`` shows 20 test pictures with both boxes.
 """
 
@@ -21,7 +21,7 @@ CELLS: list[Cell] = [
         row="shapes-net",
         column="shapes",
         task=shapes_classifier,
-        data=partial(SyntheticShapes, batch_size=32, pictures=2000, val_pictures=60, test_pictures=120),
+        data=partial(SyntheticShapes, batch_size=32, pictures=3000, val_pictures=60, test_pictures=120),
         max_epochs=8,
         methods={name: method for name, method in small_network_methods("features.3").items() if name in SHOWN},
     )

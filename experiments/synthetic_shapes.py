@@ -17,13 +17,13 @@ from functools import partial
 
 from dotally.data import SyntheticShapes
 from dotally.experiment import Cell, Localization, Table, main, small_network_methods
-from dotally.tasks import LocalizationTask
+from dotally.tasks.recipes import shapes_classifier
 
 CELLS: list[Cell] = [
     Localization(
         row="shapes-net",
         column="shapes",
-        task=partial(LocalizationTask, "shapes_net", lr=1e-2, schedule="one-cycle", pointing_tolerance=2.0),
+        task=shapes_classifier,
         data=partial(SyntheticShapes, batch_size=32),
         max_epochs=15,
         methods=small_network_methods("features.3"),
@@ -50,6 +50,9 @@ TABLE = Table(
         "pointing: a disc of 2 pixels around the highest cell touches the box; mean over classes.",
         "threshold: share of a map's maximum, chosen on validation boxes at an IoU of 0.5, the same way for every map.",
         "Blurs and the inner layer (behind the first pool) were chosen on validation boxes of this set, at one seed.",
+        "Not blind: the pictures were made easier after the test figures of an earlier version had been seen (label "
+        "accuracy 40 %, CAM 27 % at an IoU of 0.5), and a first setting of the demo was judged on 200 of the pictures "
+        "that are the test split here.",
     ],
     next=["python experiments/tiny_imagenet_localization.py --plan        the same on photographs"],
 )

@@ -1,13 +1,16 @@
 """The benchmarks' own parts: peers compute what they claim, gates turn red, and cases are cheap to list."""
 
 import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks import density, figures, gaussian_conv, topdown
+from benchmarks import density, figures, gaussian_conv, loading, topdown
 from benchmarks.plot import plot
 from benchmarks.registry import Case, Skipped
 from benchmarks.run import PUBLISHED, markdown, measure, quick
@@ -72,6 +75,7 @@ def test_every_figure_reads_rows_that_exist_and_a_quick_run_keeps_only_these() -
     if torch.cuda.is_available():
         pytest.skip("the figures are those of a CPU")
     cases = {case.name: case for case in (*gaussian_conv.cases(), *topdown.cases(), density._one_picture(3))}
+    cases["loading_workers"] = loading.two_workers()
     for case in {figure.case for figure in figures.FIGURES} - {"density_shanghaitech_a"} - {"density_500_heads"}:
         short = quick(cases[case])
         assert short is not None
@@ -113,6 +117,29 @@ def test_the_readme_shows_the_committed_figures() -> None:
 
 def test_data_that_are_not_at_hand_are_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOTALLY_DATA_ROOT", str(tmp_path))
-    skipped = [case for case in density.cases() if isinstance(case, Skipped)]
-    assert [case.name for case in skipped] == ["density_shanghaitech_a"]
+    skipped = [case for case in (*density.cases(), *loading.cases()) if isinstance(case, Skipped)]
+    names = ["density_shanghaitech_a", "loading_cpu", "loading_workers", "packed_access_cpu"]
+    assert [case.name for case in skipped] == names
     assert "because" in markdown([], [{"case": skipped[0].name, "reason": skipped[0].reason}])
+
+
+@pytest.fixture
+def street(shanghaitech_tree: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Small pictures in place of ShanghaiTech B, and crops to match."""
+    monkeypatch.setenv("DOTALLY_DATA_ROOT", str(shanghaitech_tree(tmp_path, parts=("B",), train=18, test=1)))
+    for name, value in (("CROP", 48), ("_material", cache(loading._Material))):
+        monkeypatch.setattr(loading, name, value)
+    loading.gate.cache_clear()
+    yield
+    loading.gate.cache_clear()
+
+
+def test_loading_compares_the_same_crops(street: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    (case,) = [case for case in loading.cases() if case.name == "loading_cpu"]
+    result = measure(replace(case, repeats=dict.fromkeys(case.implementations, 1)))
+    assert all(row["pictures_per_second"] > 0 for row in result["rows"])
+    assert "pictures/s)" in markdown([result])
+    loading.gate.cache_clear()
+    monkeypatch.setattr(loading, "preprocess", lambda image, size, preset: image.float())
+    with pytest.raises(AssertionError, match="not close"):
+        case.gate()

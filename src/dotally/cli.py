@@ -75,22 +75,26 @@ def _data(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     names = {
         "list": (_list, "what there is, its licence, where to get it, and whether it was found"),
-        "add": (_add, "link a folder or unpack an archive into the data root, then verify it"),
+        "add": (_add, "link a folder or unpack archives into the data root, then verify the set"),
         "verify": (_verify, "count, checksum and look for what is odd"),
+        "pack": (_pack, "decode all pictures into one file that trainings read crops from (dotally fit --data Packed)"),
         "convert": (_convert, "write dots in another format, or density maps as .h5 files for users of other code"),
     }
     made = {name: commands.add_parser(name, help=about) for name, (_, about) in names.items()}
     for name, (run, _) in names.items():
         made[name].set_defaults(run=run)
         _data_root(made[name])
-    for name in ("add", "verify", "convert"):
-        folder = "" if name == "add" else ", or a folder of your own pictures"
+    for name in ("add", "verify", "pack", "convert"):
+        folder = "; with --from any" if name == "add" else ", or a folder of your own pictures"
         text = f"a name from `dotally data list`, such as shanghaitech{folder}"
         made[name].add_argument("name", metavar="NAME" if name == "add" else "NAME|FOLDER", help=text)
-    made["add"].add_argument("source", type=Path, metavar="PATH", help="a folder, a .zip or a .tar archive")
+    made["add"].add_argument("source", type=Path, nargs="+", metavar="PATH", help="a folder, or .zip and .tar archives")
     made["add"].add_argument("--max-gigabytes", type=float, default=20, help="largest unpacked size (default: 20)")
-    for name in ("verify", "convert"):
+    for name in ("add", "verify", "convert"):
         _dots(made[name])
+    made["pack"].add_argument("--out", type=Path, required=True, metavar="FILE", help="such as set.h5")
+    about = "arguments of the data set's class, such as part=B or longest_side=1024; a folder's is PointFolder"
+    made["pack"].add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help=about)
     verify = made["verify"].add_argument
     verify("--dots", action="store_true", help="check a folder of boxes for counting, by their middles")
     sheet = "draw pictures with their dots and a histogram of counts (default: dots.png)"
@@ -107,7 +111,7 @@ def _data(parser: argparse.ArgumentParser) -> None:
 
 def _dots(parser: argparse.ArgumentParser) -> None:
     own = parser.add_argument_group("a folder of your own pictures")
-    formats = "csv, coco, voc, labelme, mat, dots, json, npy, via or cvat (default: found out)"
+    formats = "csv, coco, voc, labelme, mat, dots, json, npy, via, cvat, or auto: found out"
     own.add_argument("--from", dest="format", metavar="FORMAT", help=formats)
     own.add_argument("--classes", nargs="+", metavar="NAME", help="count these only")
     about = "pictures without annotation are an error (the default), hold nothing to count, or are left out"
@@ -142,11 +146,13 @@ def _list(flags: argparse.Namespace) -> int:
 
 
 def _add(flags: argparse.Namespace) -> int:
-    from dotally.data.add import add
+    from dotally.data.add import Known, Own, add
     from dotally.data.roots import data_roots
 
+    own = {"format": flags.format or "auto", "classes": flags.classes, "unlisted": flags.unlisted}
+    layout = Own(name=flags.name, **own) if flags.format else Known(flags.name)
     root = Path(flags.data_root) if flags.data_root else data_roots()[0]
-    added = add(flags.name, flags.source, root, max_gigabytes=flags.max_gigabytes)
+    added = add(layout, flags.source, root, max_gigabytes=flags.max_gigabytes)
     print(added.report.render())
     print(f"added to {added.folder}")
     return 0 if added.report.ok else 1
@@ -193,6 +199,15 @@ def _verify_dots(flags: argparse.Namespace) -> int:
     if flags.pictures:
         _draw_dots(flags.pictures, checked.pictures)
     return 0 if checked.report.ok else 1
+
+
+def _pack(flags: argparse.Namespace) -> int:
+    from dotally.data.pack import pack, source_of
+
+    done = pack(source_of(flags.name, flags.set, flags.data_root), flags.out)
+    print(f"{flags.out}: {done.pictures:,} pictures, {done.bytes / 1e6:,.0f} MB, {done.written:,} written now")
+    print(f"next         dotally fit --data Packed --data.file {flags.out}")
+    return 0
 
 
 def _convert(flags: argparse.Namespace) -> int:

@@ -14,6 +14,8 @@ from dotally.errors import TrainingError
 from dotally.experiment import Run, Table, origin
 from dotally.experiment.checkpoints import WholeCheckpoints
 from dotally.experiment.execute import Options, execute, plan
+from dotally.experiment.job import data_module
+from dotally.experiment.localization_answers import recomputed
 from dotally.experiment.report import is_stale
 from dotally.experiment.results import Result, read_predictions, recompute
 
@@ -52,6 +54,28 @@ def test_two_runs_of_one_seed_are_equal_of_two_seeds_not(table: Table, options: 
 
     assert predictions(0, "a") == predictions(0, "b")
     assert predictions(0, "a") != predictions(1, "a")
+
+
+def test_groups_of_pictures_have_an_error_of_their_own(table: Table, options: Options) -> None:
+    grouped = replace(network(table), max_epochs=1)
+    names = [record.name for record in grouped.data().dataset("test").records]
+    job = plan(table.id, replace(grouped, groups={"first": names[0], "nobody": "?"}), 0, options)
+    assert job.key != plan(table.id, grouped, 0, options).key
+    result = execute(job, options)
+    first = read_predictions(job.folder.predictions)[0]
+    assert result.metrics["mae_first"] == abs(first.predicted - first.true)
+    assert "mae_nobody" not in result.metrics
+    assert recomputed(job.folder.predictions, result)[1]["mae_first"] == result.metrics["mae_first"]
+
+
+def test_choosing_on_test_trains_on_all_that_is_not_tested(table: Table, options: Options) -> None:
+    def names(cell: Run, split: str) -> list[str]:
+        return [record.name for record in data_module(cell, 0, options).dataset(split).records]  # type: ignore
+
+    usual, chosen = network(table), replace(network(table), protocol="test-best")
+    assert names(chosen, "val") == names(chosen, "test") == names(usual, "test")
+    assert names(chosen, "train") == names(usual, "train") + names(usual, "val")
+    assert plan(table.id, usual, 0, options).key != plan(table.id, chosen, 0, options).key
 
 
 def test_a_failure_is_recorded_and_leaves_no_result(table: Table, options: Options) -> None:

@@ -238,6 +238,45 @@ def test_a_plan_times_the_methods_as_well(run: Localization) -> None:
     assert probe(run, Options(accelerator="cpu", progress=False)).seconds > 0
 
 
+def test_a_plan_without_training_pictures_times_test_pictures(run: Localization) -> None:
+    class TestOnly(SyntheticShapes):
+        def splits(self) -> Any:
+            return ("test",)
+
+        def records(self, split: Any) -> Any:
+            if split != "test":
+                raise DataError(f"no {split} pictures")
+            return super().records(split)
+
+    untuned = {name: method for name, method in METHODS.items() if not method.tuned}
+    options = Options(accelerator="cpu", progress=False)
+    cell = replace(run, data=partial(TestOnly, batch_size=8, eval_batch_size=2, **SIZES), max_epochs=0, methods=untuned)
+    assert probe(cell, options).seconds > 0
+    with pytest.raises(DataError, match="cam, centre: thresholds are tuned on validation boxes"):
+        probe(replace(cell, methods=METHODS), options)
+    with pytest.raises(DataError, match="no train pictures"):
+        probe(replace(cell, max_epochs=1), options)
+
+
+def test_a_method_whose_requirement_is_missing_leaves_its_row_empty(
+    run: Localization, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dotally.experiment.localization_methods._has_captum", lambda: False)
+    methods = {"whole": METHODS["whole"], "guided": Method(kind="guided_grad_cam")}
+    cell = replace(run, max_epochs=1, methods=methods, paper={})
+    options = Options(runs=tmp_path, accelerator="cpu", progress=False)
+    result = execute.execute(plan("tiny", cell, 0, options), options)
+    assert "pip install 'dotally[baselines]'" in result.facts["methods"]["guided"]
+    assert result.facts["thresholds"] == {}
+    assert not any(name.startswith("guided/") for name in result.metrics)
+    table = table_of(cell)
+    rows = report(table, [result], (0,))
+    assert rows[-1].figures["gt_known_50"].mean is None
+    assert "dotally[baselines]" in rows[-1].remarks[0]
+    monkeypatch.undo()
+    assert resolved_spec(cell) == result.spec, "what is installed is not part of who a run is"
+
+
 def test_methods_look_at_validation_pictures_once_and_not_every_epoch(
     run: Localization, monkeypatch: pytest.MonkeyPatch
 ) -> None:

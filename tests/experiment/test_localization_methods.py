@@ -6,10 +6,11 @@ import json
 import pytest
 import torch
 
+from dotally.experiment import localization_methods
 from dotally.experiment.localization_methods import Method, small_network_methods
 from dotally.metrics.boxes import map_boxes
 from dotally.models import build_model
-from dotally.stnet import BoxRule, STNet
+from dotally.stnet import BoxRule, STNet, captum_map
 
 LABELS = torch.tensor([0, 3])
 
@@ -28,6 +29,8 @@ def pictures() -> torch.Tensor:
 @pytest.mark.parametrize("name", small_network_methods("features.7"))
 def test_every_method_answers_with_maps_or_boxes(name: str, network: torch.nn.Module, pictures: torch.Tensor) -> None:
     method = small_network_methods("features.7")[name]
+    if not method.available:
+        pytest.skip("captum is not installed")
     answer = method(network, pictures, LABELS)
     assert torch.isfinite(answer).all()
     assert answer.shape == (2, 4) if not method.tuned else answer.ndim == 3
@@ -67,3 +70,26 @@ def test_blurred_maps_have_the_size_of_the_picture(network: torch.nn.Module, pic
 def test_a_rule_is_for_gatings_only() -> None:
     with pytest.raises(ValueError, match="not for cam"):
         Method(kind="cam", rule=BoxRule())
+    with pytest.raises(ValueError, match="of the picture"):
+        Method(kind="integrated_gradients", stop="features.7")
+
+
+def test_rows_of_captum_are_its_own_attributions(network: torch.nn.Module, pictures: torch.Tensor) -> None:
+    attr = pytest.importorskip("captum.attr")
+    guided = Method(kind="guided_grad_cam")(network, pictures, LABELS)
+    expected = attr.GuidedGradCam(network, network.features[14]).attribute(pictures.requires_grad_(), target=LABELS)
+    assert torch.allclose(guided, expected.sum(1).clamp(min=0), atol=1e-7)
+    # complete: the scores' rise above those of a grey picture, what speaks against the class included
+    signed = captum_map("IntegratedGradients", network, pictures, LABELS, n_steps=64).sum((1, 2, 3))
+    rise = (network(pictures) - network(torch.zeros_like(pictures))).gather(1, LABELS[:, None])[:, 0]
+    assert torch.allclose(signed, rise, rtol=0.05, atol=1e-3)
+    with pytest.raises(ValueError, match="wants a module as its layer, and relu_1 is none"):
+        Method(kind="guided_grad_cam", stop="relu_1")(network, pictures, LABELS)
+
+
+def test_without_captum_its_rows_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(localization_methods, "_has_captum", lambda: False)
+    methods = small_network_methods("features.7")
+    missing = [name for name, method in methods.items() if not method.available]
+    assert missing == ["integrated-gradients", "guided-grad-cam"]
+    assert all("pip install 'dotally[baselines]'" in methods[name].describe() for name in missing)

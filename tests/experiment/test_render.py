@@ -56,7 +56,7 @@ def cells(shown: Table) -> list[CellReport]:
     }
     results = tuple(result(net, seed, mae=69.0 + 2 * seed) for seed in (0, 1))
     return [
-        CellReport(cell=given, results=(), figures=literature),
+        CellReport(cell=given, results=(), figures=literature, protocol="unknown"),
         CellReport(cell=net, results=results, figures=ours, planned=3, remarks=("an eighth of the width",)),
     ]
 
@@ -65,10 +65,10 @@ def test_markdown_golden(shown: Table, cells: list[CellReport]) -> None:
     assert markdown(shown, cells) == (
         "**A tiny table** (test)\n"
         "\n"
-        "| crowd | MAE printed | MAE ours | delta | verdict | RMSE | bias | slope | seeds |\n"
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
-        "| *MCNN_100%* | 110.2 | - |  |  | - | - | - | - |\n"
-        "| net | 68.2 | 70.0 ± 1.4 | +2.6 % | match | 111.0 ± 1.4 | 0.0 ± 0.0 | 0.91 ± 0.01 | 2 of 3 |\n"
+        "| crowd | MAE printed | MAE ours | delta | verdict | RMSE | bias | slope | seeds | protocol |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        "| *MCNN_100%* | 110.2 | - |  |  | - | - | - | - | unknown |\n"
+        "| net | 68.2 | 70.0 ± 1.4 | +2.6 % | match | 111.0 ± 1.4 | 0.0 ± 0.0 | 0.91 ± 0.01 | 2 of 3 | val |\n"
         "\n"
         "- RMSE is what the paper calls MSE.\n"
         "- net.crowd: an eighth of the width\n"
@@ -84,7 +84,40 @@ def test_one_seed_is_called_so(shown: Table, cells: list[CellReport]) -> None:
     )
     line = markdown(shown, [net]).splitlines()[4]
     assert line.startswith("| net | 68.2 | 69.0 | +1.2 % | match (1 seed) |")
-    assert line.endswith("| 1 seed |")
+    assert line.endswith("| 1 seed | val |")
+
+
+def test_numbers_that_contradict_each_other_are_both_shown_with_their_sources(
+    shown: Table, cells: list[CellReport]
+) -> None:
+    other = Value(value=59.2, source="a list", certainty="claimed", sure="conflicting")
+    paper = Value(value=61.2, source="PET, table 1", certainty="claimed", sure="medium-high", also=(other,))
+    net = replace(cells[1], figures=dict(cells[1].figures) | {"mae": replace(figure("mae", 70.0), paper=paper)})
+    text = markdown(shown, [net])
+    assert "| net | 61.2 / 59.2 | 70.0 |" in text
+    assert "net.crowd: MAE 61.2 (PET, table 1, claimed, medium-high); MAE 59.2 (a list, claimed, conflicting)" in text
+
+
+def test_what_was_not_found_says_so_and_is_not_judged(shown: Table, cells: list[CellReport]) -> None:
+    sought = Value(value=None, source="leaderboards", certainty="claimed")
+    net = replace(cells[1], figures=dict(cells[1].figures) | {"mae": replace(figure("mae", 70.0), paper=sought)})
+    assert "| net | not found | 70.0 |  |  |" in markdown(shown, [net])
+    assert "net.crowd: MAE not found (leaderboards)" in markdown(shown, [net])
+    assert " & not found & " in latex(shown, [net])
+    assert ",not found," not in long_csv([net])
+    assert json.loads(records(shown, [net]))["cells"][0]["figures"]["mae"]["printed"] is None
+
+
+def test_numbers_that_are_only_shown_have_no_verdict_beside_them(shown: Table, cells: list[CellReport]) -> None:
+    text = markdown(replace(shown, unjudged=("mae",)), cells)
+    assert "| crowd | MAE printed | MAE ours | RMSE |" in text
+
+
+def test_rules_for_the_size_have_a_column_where_there_is_one(shown: Table, cells: list[CellReport]) -> None:
+    text = markdown(shown, [cells[0], replace(cells[1], resize="c3")])
+    assert "| seeds | protocol | resize |" in text
+    assert "| - | unknown | - |" in text
+    assert "| 2 of 3 | val | c3 |" in text
 
 
 def test_latex_is_a_whole_booktabs_table(shown: Table, cells: list[CellReport]) -> None:

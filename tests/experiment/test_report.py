@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from dotally.experiment import Literature, Run, Table, Tolerance, Trivial, Value
+from dotally.errors import DotallyError
+from dotally.experiment import Literature, Mean, Run, Table, Tolerance, Trivial, Value
 from dotally.experiment.identity import deciding_modules, resolved_spec, run_key
 from dotally.experiment.report import CellReport, Figure, compare, judge, report
 from dotally.experiment.results import Result
@@ -134,6 +135,51 @@ def test_literature_is_given_never_judged(table: Table) -> None:
     (shown,) = report(replace(table, cells=[cell]), [], (0,))
     assert shown.figures["mae"].verdict == ""
     assert shown.failings() == []
+
+
+class TestMean:
+    """A cell that is the mean of others in its row."""
+
+    @pytest.fixture
+    def folds(self, table: Table) -> Table:
+        cells = [replace(network(table), column=f"fold{number}", paper={}) for number in (1, 2)]
+        paper = {"mae": Value(value=30.0, source="s")}
+        return replace(table, cells=[Mean(row="net", column="mean", over=("fold1", "fold2"), paper=paper), *cells])
+
+    def reported(self, folds: Table, *mae: tuple[int, int, float]) -> CellReport:
+        cells = {number: cell for number, cell in enumerate(folds.runnable(), 1)}
+        return report(folds, [found(cells[fold], seed, mae=value) for fold, seed, value in mae], (0, 1))[0]
+
+    def test_it_averages_seed_by_seed(self, folds: Table) -> None:
+        shown = self.reported(folds, (1, 0, 20.0), (2, 0, 40.0), (1, 1, 21.0), (2, 1, 43.0))
+        assert shown.figures["mae"].values == (30.0, 32.0)
+        assert shown.figures["mae"].verdict == "match"
+        assert (shown.planned, [result.seed for result in shown.results]) == (2, [0, 1])
+
+    def test_a_fold_that_is_missing_makes_it_incomplete(self, folds: Table) -> None:
+        assert self.reported(folds).figures["mae"].verdict == "missing"
+        assert self.reported(folds, (1, 0, 20.0)).figures["mae"].verdict == "incomplete"
+        shown = self.reported(folds, (1, 0, 20.0), (2, 0, 40.0), (1, 1, 20.0))
+        assert shown.figures["mae"].values == (30.0,)
+        assert shown.figures["mae"].verdict == "incomplete"
+
+    def test_a_fold_chosen_on_test_can_never_match(self, folds: Table) -> None:
+        mean, first, second = folds.cells
+        assert isinstance(first, Run)
+        folds = replace(folds, cells=[mean, replace(first, protocol="test-best"), second])
+        shown = self.reported(folds, *((fold, seed, 30.0) for fold in (1, 2) for seed in (0, 1)))
+        assert shown.figures["mae"].verdict == "protocol"
+        assert shown.protocol == "test-best"
+
+    def test_a_mean_over_what_is_not_there_is_refused(self, folds: Table) -> None:
+        with pytest.raises(DotallyError, match=r"net\.fold2"):
+            replace(folds, cells=folds.cells[:2]).check()
+
+
+def test_only_shown_numbers_are_not_judged(table: Table) -> None:
+    cell = network(table)
+    (shown,) = report(replace(table, cells=[cell], unjudged=("mae",)), [found(cell, 0, mae=30.0)], (0,))
+    assert shown.figures["mae"].verdict == ""
 
 
 class TestCommitted:

@@ -69,6 +69,17 @@ def checkout(tmp_path: Path) -> Path:
     return root
 
 
+def test_a_page_tells_the_distance_from_every_paper(checkout: Path) -> None:
+    page = checkout / "docs" / "page.md"
+    page.parent.mkdir()
+    page.write_text("<!-- table:distance -->\n<!-- /table:distance -->\n")
+    assert verify.verify(checkout, write=True).written == ["docs/page.md"]
+    assert "| tiny | net.crowd | MAE | 2.0 | 2.4 ± 0.7 | +21.4 % | off | 2 | val |" in page.read_text()
+    assert "| tiny | test | 1 | 0 |" in page.read_text()
+    page.write_text(page.read_text().replace("off", "match"))
+    assert any("docs/page.md: the table distance" in line for line in verify.verify(checkout).differences)
+
+
 def seed0(root: Path, cell: str = "net.crowd") -> Path:
     return root / "experiments/results/tiny" / cell / "seed0"
 
@@ -105,7 +116,7 @@ def test_three_committed_seeds_show_their_mean_and_spread(checkout: Path) -> Non
     # errors of +-(1.5 + seed + i / 7), i = 1 .. 5: their mean is 27 / 14 + seed, its spread over seeds 1
     (line,) = [line for line in (checkout / "README.md").read_text().splitlines() if line.startswith("| net ")]
     assert line.startswith("| net | 2.0 | 2.9 ± 1.0 | +46.4 % | off |")
-    assert line.endswith("| 3 |")
+    assert line.endswith("| 3 | val |")
     (mean,) = [line for line in (checkout / "README.md").read_text().splitlines() if line.startswith("| mean ")]
     assert "±" not in mean
     assert verify.verify(checkout).differences == []

@@ -256,6 +256,24 @@ def test_nothing_seen_is_an_error(metric: GTKnownLoc) -> None:
         metric.compute()
 
 
+def test_figures_can_be_added_outside_the_inference_mode_they_were_reset_in() -> None:
+    scores, label = torch.eye(3), torch.tensor([0, 1, 1])
+    boxes, count, maps = draw_boxes(3, seed=0), torch.ones(3, dtype=torch.int64), draw_maps(3, seed=1)
+    batches = [
+        (LabelAccuracy(), (scores, label)),
+        (GTKnownLoc(), (boxes, boxes, count)),
+        (MaxBoxAccV2(), (maps, boxes, count)),
+        (PointingGame(3), (maps, boxes, count, label)),
+    ]
+    for metric, batch in batches:
+        with torch.inference_mode():
+            metric.update(*batch)
+            metric.reset()
+            metric.update(*batch)
+        metric.update(*batch)
+        assert metric.pictures.sum() == 6
+
+
 def test_impossible_settings_are_refused() -> None:
     for wrong in (lambda: GTKnownLoc(()), lambda: GTKnownLoc((50,)), lambda: MaxBoxAcc(step=0)):
         with pytest.raises(ValueError, match=r"IoU|step"):

@@ -15,6 +15,8 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "csrnet": lambda: build_model("csrnet", width=1 / 8, init="he"),
     "csrnet with batch norm": lambda: build_model("csrnet", width=1 / 16, batch_norm=True),
     "mcnn": lambda: build_model("mcnn", in_channels=3),
+    "a column of MCNN": lambda: build_model("plain_counter", form="column3"),
+    "deeper": lambda: build_model("plain_counter", form="deeper"),
 }
 
 
@@ -80,3 +82,12 @@ def test_a_shift_by_one_stride_shifts_the_density_by_one_cell(network: nn.Module
 def test_importing_the_networks_never_imports_torchvision() -> None:
     code = "import sys, dotally.models; sys.exit('torchvision' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("form", "channels", "parameters"),
+    [("column1", 1, 57_752), ("column2", 1, 45_990), ("column3", 3, 25_140), ("deeper", 3, 83_840)],
+)
+def test_plain_counters_have_the_parameters_of_csrnets_first_table(form: str, channels: int, parameters: int) -> None:
+    network = build_model("plain_counter", form=form, in_channels=channels)
+    assert sum(weight.numel() for name, weight in network.named_parameters() if "bias" not in name) == parameters

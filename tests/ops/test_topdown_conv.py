@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
+from dotally.errors import DotallyError
 from dotally.ops import td_conv2d, topdown_scatter, topdown_threshold
 
 ORACLE = runpy.run_path(str(Path(__file__).with_name("topdown_oracle.py")))
@@ -213,6 +214,25 @@ def test_diagonal_neighbours_touch_and_windows_do_not() -> None:
     isolated[::2, ::2] = 1
     isolated[10, 10] = 2
     assert td_conv2d(isolated[None, None], torch.ones(1, 1, 11, 11), g)[0, 0].nonzero().tolist() == [[10, 10]]
+    with pytest.raises(DotallyError, match=r"36 separate groups.*use compat='fixed'"):
+        td_conv2d(isolated[None, None], torch.ones(1, 1, 11, 11), g, compat="release")
+    isolated[0, 0] = 0
+    out = td_conv2d(isolated[None, None], torch.ones(1, 1, 11, 11), g, compat="release")
+    assert out[0, 0].nonzero().tolist() == [[10, 10]]
+
+
+def test_release_refuses_what_stops_the_published_code() -> None:
+    # AlexNet's first linear layer fits into 48 KB, VGG-16's does not
+    g = torch.ones(1, 1, 1, 1)
+    assert td_conv2d(torch.ones(1, 256, 6, 6), torch.ones(1, 256, 6, 6), g, compat="release").any()
+    large = torch.ones(1, 512, 7, 7)
+    with pytest.raises(
+        DotallyError, match=r"weight \[1, 512, 7, 7\].* 98 KB a unit \(at most 48\); use compat='fixed'"
+    ):
+        td_conv2d(large, large, g, compat="release")
+    with pytest.raises(DotallyError, match="50 KB"):
+        td_conv2d(large[:, :257, :5, :5], large[:, :257, :5, :5], g, compat="release")
+    assert td_conv2d(large, large, g).any()
 
 
 def test_release_lets_dead_channels_win_and_writes_nan_where_fixed_does_not() -> None:

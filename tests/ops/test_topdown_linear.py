@@ -63,6 +63,31 @@ def test_float_data_agree_outside_the_rounding_band(inputs: int, mode: Any, comp
     assert_close(td_linear(h, weight, kept, mode=mode, compat=compat).double(), expected, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("inputs", [16, 1025])
+@pytest.mark.parametrize("chunk", [1 << 19, 40])
+def test_published_maps_lose_the_units_at_the_places_of_their_dropped_channels(
+    inputs: int, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topdown_threshold, "CHUNK", chunk)
+    generator = torch.Generator().manual_seed(3)
+    h = torch.randint(-3, 6, (2, inputs, 2, 3), generator=generator).clamp(min=0).float()
+    weight = torch.randint(-3, 4, (9, inputs, 1, 1), generator=generator).float()
+    weight[0].abs_()  # its units live, but for the marks
+    g = torch.rand(2, 9, 2, 3, generator=generator)
+    g *= torch.rand(g.shape, generator=generator) < 0.7
+    expected = ORACLE["published_linear_maps"](h, weight, g)
+    out, selection = td_linear(h, weight, g, compat="release", return_selection=True)
+    assert_close(out.double(), expected, atol=1e-7, rtol=1e-6)
+    assert torch.equal(out, td_linear(h, weight, g, compat="release"))
+    by_position = torch.stack(
+        [td_linear(h[:, :, y, x], weight, g[:, :, y, x], compat="release") for y in range(2) for x in range(3)], dim=2
+    ).view(h.shape)
+    dropped = torch.nn.functional.conv2d(h.double(), weight.double()) <= 1e-5
+    assert (dropped & (g != 0)).sum() < (~selection.alive).sum()
+    assert (out < by_position).any()
+    assert not (out > by_position).any()
+
+
 @pytest.mark.parametrize(("offset", "count"), [(0, 1), (1, 1), (2, 1), (3, 4)])
 def test_worked_example(offset: int, count: int) -> None:
     h, weight = torch.tensor([[6, 1, 1, 1, 1.5]]), torch.tensor([[1, 1, 1, 1, -1.0]])

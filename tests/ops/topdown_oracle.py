@@ -185,3 +185,32 @@ def linear(h: Tensor, weight: Tensor, g: Tensor, **rule: object) -> tuple[Tensor
             out[b, i] += g[b, o].double() * share
         choices.append(((b, o), choice))
     return out, choices
+
+
+def published_linear_maps(h: Tensor, weight: Tensor, g: Tensor, **rule: object) -> Tensor:
+    """Return the gating of ``[B, I, H, W]`` in float64 as published: marks of dropped units lie at place o."""
+    out = torch.zeros(h.shape, dtype=torch.float64)
+    for b in range(len(h)):
+        theta = torch.ones(g.shape[1:])  # whatever it is, it is positive for a unit that is alive
+        chosen = {}
+        for o, y, x in g[b].nonzero().tolist():
+            p = (weight[o].flatten().double() * h[b, :, y, x].double()).tolist()
+            chosen[o, y, x] = linear_unit(p, release=True, **rule)
+            if not chosen[o, y, x].alive:
+                theta.view(-1)[o] = -1000
+        for (o, y, x), choice in chosen.items():
+            if theta[o, y, x] > 0:
+                for (i,), share in choice.shares.items():
+                    out[b, i, y, x] += g[b, o, y, x].double() * share
+    return out
+
+
+def published_max_of_four(values: list[float], channels: int) -> int:
+    """Return the place among four cells that the published reduction finds."""
+    left, step = list(values), channels // 2
+    while step >= 1:
+        for i in range(min(step, 4)):
+            if i + step < 4:
+                left[i] = max(left[i], left[i + step])
+        step //= 2
+    return values.index(left[0])

@@ -74,6 +74,27 @@ def test_excitation_conserves_mass_through_a_network(model: nn.Sequential, image
     assert torch.allclose(gating.sum((1, 2, 3)), torch.ones(2), atol=1e-4)
 
 
+@pytest.mark.parametrize("method", ["excitation", "contrastive"])
+@pytest.mark.parametrize("scale", [1e-43, 1e-39, 1e-38, 1e-30, 1e30, 1e35])
+def test_excitation_stays_finite_at_the_ends_of_float32(method: str, scale: float) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)).eval()
+    with torch.no_grad():
+        model[0].weight.mul_(100)
+    images = torch.rand(2, 3, 6, 6) + 0.5
+    images[1] *= scale
+    gating = STNet(model, method=method)(images, 1).gating["image"]
+    assert torch.isfinite(gating).all()
+    if method == "excitation":
+        assert torch.allclose(gating.sum((1, 2, 3)), torch.ones(2), atol=1e-3)
+
+
+def test_a_power_of_two_in_the_picture_changes_no_share(model: nn.Sequential, images: Tensor) -> None:
+    layer = nn.Sequential(nn.Flatten(), nn.Linear(192, 3, bias=False)).eval()
+    first, second = (STNet(layer, method="excitation")(images * scale, 1).gating["image"] for scale in (1, 2.0**-100))
+    assert torch.equal(first, second)
+
+
 @pytest.mark.parametrize("stop", ["image", "1", "3"])
 def test_the_gradient_is_autograd_s(model: nn.Sequential, images: Tensor, stop: str) -> None:
     result = STNet(model, stop=stop, method="gradient")(images, 3)
@@ -144,6 +165,31 @@ def test_without_captum_the_way_out_is_named(images: Tensor, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     with pytest.raises(DotallyError, match=r"pip install 'dotally\[baselines\]'"):
         captum_map("Saliency", nn.Flatten(), images)
+
+
+def test_captum_s_own_methods_agree_with_ours(model: nn.Sequential, images: Tensor) -> None:
+    pytest.importorskip("captum")
+    labels = [2, 1]
+    gradient = STNet(model, method="gradient")(images, labels).gating["image"]
+    assert torch.allclose(captum_map("Saliency", model, images, labels, abs=False), gradient.sum(1, keepdim=True))
+    theirs = captum_map("LayerGradCam", model, images, labels, layer=model[5], relu_attributions=True)
+    assert torch.allclose(theirs, grad_cam(model, images, labels, layer="5"), atol=1e-6)
+    with pytest.raises(DotallyError, match="captum has no method 'Nothing'"):
+        captum_map("Nothing", model, images, 1)
+    with pytest.raises(ValueError, match="explain classes"):
+        captum_map("Saliency", model, images, torch.ones(2, 4))
+
+
+def test_captum_leaves_the_network_as_it_was(model: nn.Sequential, images: Tensor) -> None:
+    pytest.importorskip("captum")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.train()
+    for name, layer in [("DeepLift", None), ("GuidedBackprop", None), ("GuidedGradCam", model[4])]:
+        assert captum_map(name, model, images, layer=layer).shape == (2, 1, 8, 8)
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(module._forward_hooks or module._backward_hooks for module in model.modules())
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_captum_is_asked_in_evaluation_mode(

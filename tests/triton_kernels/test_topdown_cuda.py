@@ -59,6 +59,12 @@ def test_published_behaviour_records_and_large_windows_take_the_way_over_the_cpu
     expected = topdown.td_conv2d(h, weight, g, return_selection=True)
     assert torch.equal(out.cpu(), expected[0])
     assert torch.equal(record[0].cpu(), expected[1].unit)
+    h, g = draw(1, 3, 6, 6, seed=4), draw(1, 3, 3, 3, seed=1, share=0.5)
+    out = topdown_cuda.td_max_pool2d_cuda(h.to(device), g.to(device), [2, 2], [2, 2], [0, 0], [1, 1], True)
+    assert out.device.type == device.type
+    assert torch.equal(out.cpu(), topdown.td_max_pool2d(h, g, 2, compat="release"))
+    assert not torch.equal(out.cpu(), topdown.td_max_pool2d(h, g, 2))
+    h = draw(1, 2, 12, 12)
     weight, g = draw(3, 2, 12, 12, seed=1) - 0.3, torch.ones(1, 3, 1, 1)
     out = topdown_cuda.td_conv2d_cuda(h.to(device), weight.to(device), g.to(device), *constants, False)
     assert torch.equal(out.cpu(), topdown.td_conv2d(h, weight, g))

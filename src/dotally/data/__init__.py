@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dotally.data.localization import LocalizationDataModule
     from dotally.data.mall import Mall
     from dotally.data.nwpu_crowd import NWPUCrowd
+    from dotally.data.packed import Packed
     from dotally.data.point_folder import PointFolder
     from dotally.data.shanghaitech import ShanghaiTech
     from dotally.data.synthetic_crowd import SyntheticCrowd
@@ -44,6 +45,7 @@ __all__ = [
     "LocalizationDataModule",
     "Mall",
     "NWPUCrowd",
+    "Packed",
     "PointFolder",
     "ShanghaiTech",
     "SyntheticCrowd",
@@ -65,6 +67,7 @@ _LAZY = {
     "LocalizationDataModule": "dotally.data.localization",
     "Mall": "dotally.data.mall",
     "NWPUCrowd": "dotally.data.nwpu_crowd",
+    "Packed": "dotally.data.packed",
     "PointFolder": "dotally.data.point_folder",
     "ShanghaiTech": "dotally.data.shanghaitech",
     "SyntheticCrowd": "dotally.data.synthetic_crowd",

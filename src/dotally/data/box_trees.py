@@ -1,6 +1,6 @@
 """How the published sets with boxes lie on disk, and how each is recognised. Imports nothing that takes time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,3 +76,11 @@ def is_cub(folder: Path) -> bool:
 def first_folder(root: Path, names: Sequence[str]) -> Path | None:
     """Return the first of the folders in ``root`` that is there, None if none is."""
     return next((root / name for name in names if (root / name).is_dir()), None)
+
+
+BOX_SETS: dict[str, Callable[[Path], bool]] = {
+    "tiny-imagenet": is_tiny_imagenet,
+    "imagenet": is_imagenet,
+    "voc": is_voc,
+    "cub": is_cub,
+}

@@ -20,14 +20,18 @@ def find_folder(roots: Sequence[Path], is_it: Callable[[Path], bool], *, what: s
     Raises:
         DataError: It is in none of them.
     """
-    level = list(roots)
-    for _ in range(depth + 1):
-        for folder in level:
-            if is_it(folder):
-                return folder
-        level = [inner for folder in level for inner in _subfolders(folder)]
+    for folder in matching_folders(roots, is_it, depth=depth):
+        return folder
     places = ", ".join(map(str, roots))
     raise DataError(f"{what} was not found in {places} or {depth} levels below. Expected there:\n{tree}")
+
+
+def matching_folders(roots: Sequence[Path], is_it: Callable[[Path], bool], *, depth: int) -> Iterator[Path]:
+    """Yield every folder that ``is_it``, as :func:`find_folder` looks for the first; hidden ones are passed by."""
+    level = list(roots)
+    for _ in range(depth + 1):
+        yield from filter(is_it, level)
+        level = [inner for folder in level for inner in _subfolders(folder)]
 
 
 def inside(folder: Path, name: str, where: str) -> Path:

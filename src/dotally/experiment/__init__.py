@@ -4,13 +4,14 @@ from dotally.baselines import Kind as TrivialKind
 from dotally.experiment.localization import Localization
 from dotally.experiment.localization_methods import Method, small_network_methods
 from dotally.experiment.script import main
-from dotally.experiment.spec import Cell, Contest, Literature, Run, Table, Tolerance, Trivial, Value
+from dotally.experiment.spec import Cell, Contest, Literature, Mean, Run, Table, Tolerance, Trivial, Value
 
 __all__ = [
     "Cell",
     "Contest",
     "Literature",
     "Localization",
+    "Mean",
     "Method",
     "Run",
     "Table",

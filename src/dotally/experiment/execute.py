@@ -109,7 +109,7 @@ def _count(
     else:
         predictions, facts = _network(job, job.cell, data, options, record, beat)
     write_predictions(job.folder.predictions, predictions)
-    metrics = {**facts.pop("metrics", {}), **recompute(predictions)}
+    metrics = {**facts.pop("metrics", {}), **recompute(predictions, job.spec.get("groups"))}
     return metrics, {"pictures": len(predictions), **facts}
 
 

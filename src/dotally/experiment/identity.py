@@ -29,6 +29,8 @@ def resolved_spec(cell: Run | Trivial) -> dict[str, Any]:
     spec["task"] = {"class": _name(task), "arguments": _plain(dict(task.hparams))}
     for name in ("max_epochs", "weights", "monitor", "protocol"):
         spec[name] = getattr(cell, name)
+    if cell.groups:
+        spec["groups"] = dict(cell.groups)
     if isinstance(cell, Localization):
         spec["methods"] = methods_spec(cell.methods)
     return {**spec, "trainer": _plain(dict(cell.trainer)), "engine": ENGINE}

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dotally.data.crowd import CrowdDataModule, Split
+from dotally.data.crowd_dataset import CrowdDataset
 from dotally.data.roots import data_roots
-from dotally.errors import DataError
+from dotally.data.transforms import Augmentation
+from dotally.errors import DataError, DotallyError
 from dotally.experiment import identity
 from dotally.experiment.folder import RunFolder
 from dotally.experiment.spec import Data, Run, Trivial
@@ -71,7 +74,30 @@ def plan(table: str, cell: Run | Trivial, seed: int, options: Options) -> Job:
 
 def data_module(cell: Run | Trivial, seed: int, options: Options) -> Data:
     """Build a cell's data module for the machine at hand; the run's seed decides order and crops."""
-    return cell.data(data_root=options.data_root, num_workers=options.workers, seed=seed)
+    data = cell.data(data_root=options.data_root, num_workers=options.workers, seed=seed)
+    return on_test(data) if cell.protocol == "test-best" else data
+
+
+def on_test(data: Data) -> Data:
+    """Let a data module choose on its test split and train on what would have validated, as many published codes did.
+
+    Raises:
+        DotallyError: If it is not one of counting, for which alone this is needed.
+    """
+    if not isinstance(data, CrowdDataModule):
+        raise DotallyError("protocol='test-best' is for counting")
+    usual = data.dataset
+
+    def dataset(split: Split, augmentation: Augmentation | None = None) -> CrowdDataset:
+        if split == "val":
+            return usual("test", augmentation)
+        found = usual(split, augmentation)
+        if split == "train":
+            found.records += usual("val").records
+        return found
+
+    data.dataset = dataset  # type: ignore[method-assign]
+    return data
 
 
 def find_weights(name: str, options: Options) -> Path:

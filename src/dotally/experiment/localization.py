@@ -37,9 +37,14 @@ class Localization(Run):
     method: str = ""
 
     @property
+    def judged(self) -> dict[str, Method]:
+        """Methods that can be judged here; the rows of others stay empty, and the run says why."""
+        return {name: method for name, method in self.methods.items() if method.available}
+
+    @property
     def tuned(self) -> tuple[str, ...]:
-        """Methods whose boxes depend on a threshold."""
-        return tuple(name for name, method in self.methods.items() if method.tuned)
+        """Those of them whose boxes depend on a threshold."""
+        return tuple(name for name, method in self.judged.items() if method.tuned)
 
     @property
     def run(self) -> str:
@@ -52,7 +57,7 @@ def build(run: Run) -> Task:
     task = run.task()
     if isinstance(run, Localization):
         assert isinstance(task, LocalizationTask)
-        task.methods = dict(run.methods)
+        task.methods = dict(run.judged)
     return task
 
 

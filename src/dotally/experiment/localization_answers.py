@@ -100,7 +100,7 @@ def recomputed(path: Path, result: Result) -> tuple[int, dict[str, float]]:
     """
     if "methods" not in result.spec:
         predictions = read_predictions(path)
-        return len(predictions), recompute(predictions) if predictions else {}
+        return len(predictions), recompute(predictions, result.spec.get("groups")) if predictions else {}
     answers = read_answers(path)
     return len(answers), recompute_answers(answers) if answers else {}
 

@@ -1,14 +1,27 @@
 """Ways to localize, as rows of a table: a few plain values each, called as ``LocalizationTask`` calls them."""
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from importlib.util import find_spec
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from dotally.stnet import BoxRule, STNet, cam, grad_cam, score_map
+from dotally.stnet import BoxRule, STNet, cam, captum_map, grad_cam, last_map, score_map
 
-Kind = Literal["stnet", "excitation", "contrastive", "gradient", "cam", "grad_cam", "centre", "whole"]
+Kind = Literal[
+    "stnet",
+    "excitation",
+    "contrastive",
+    "gradient",
+    "cam",
+    "grad_cam",
+    "integrated_gradients",
+    "guided_grad_cam",
+    "centre",
+    "whole",
+]
 
 TITLES: dict[Kind, str] = {
     "stnet": "STNet",
@@ -17,9 +30,16 @@ TITLES: dict[Kind, str] = {
     "gradient": "magnitude of the gradient",
     "cam": "CAM",
     "grad_cam": "Grad-CAM",
+    "integrated_gradients": "integrated gradients",
+    "guided_grad_cam": "guided Grad-CAM",
     "centre": "centred box",
     "whole": "whole picture",
 }
+
+# classes of captum, an optional requirement
+CAPTUM: dict[Kind, str] = {"integrated_gradients": "IntegratedGradients", "guided_grad_cam": "GuidedGradCam"}
+WITHOUT_CAPTUM = "captum is not installed: pip install 'dotally[baselines]', delete the run and run again"
+INTEGRATION_STEPS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +51,13 @@ class Method:
 
     Attributes:
         kind: What looks; "centre" is a box as wide as its threshold says, "whole" the picture.
-        stop: Layer whose cells are looked at; None is the picture, for CAM and Grad-CAM the last map.
+        stop: Layer whose cells are looked at; None is the picture, for CAM and Grad-CAM the last map. Integrated
+            gradients know the picture only.
         rule: How a gating becomes a box without any tuning; None gives maps.
         blur: Standard deviation of a Gaussian blur of maps, as a share of the picture's longer side.
 
     Raises:
-        ValueError: If a rule is given to what has no gating.
+        ValueError: If a rule is given to what has no gating, or a layer to what looks at none.
     """
 
     kind: Kind
@@ -45,8 +66,15 @@ class Method:
     blur: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.rule is not None and self.kind in ("cam", "grad_cam", "centre", "whole"):
+        if self.rule is not None and self.kind not in ("stnet", "excitation", "contrastive", "gradient"):
             raise ValueError(f"a box rule is for top-down passes, not for {self.kind}")
+        if self.stop is not None and self.kind == "integrated_gradients":
+            raise ValueError(f"integrated gradients are those of the picture, not of {self.stop}")
+
+    @property
+    def available(self) -> bool:
+        """Whether what it needs is installed."""
+        return self.kind not in CAPTUM or _has_captum()
 
     @property
     def tuned(self) -> bool:
@@ -73,8 +101,12 @@ class Method:
             return TITLES[self.kind]
         if self.kind == "centre":
             return f"{TITLES[self.kind]} in the picture's proportions, its size tuned"
-        last = "the last map" if self.kind in ("cam", "grad_cam") else "the picture"
+        last = "the last map" if self.kind in ("cam", "grad_cam", "guided_grad_cam") else "the picture"
         where = f"{TITLES[self.kind]} at {self.stop or last}"
+        if self.kind in CAPTUM:
+            where += " through captum (empty without it: pip install 'dotally[baselines]'), what speaks for the class"
+        if self.kind == "integrated_gradients":
+            where += f", {INTEGRATION_STEPS} steps"
         if self.rule is not None:
             return f"{where}; box around {self.rule.describe()}, nothing tuned"
         blurred = f", blurred by {self.blur:.1%} of the longer side" if self.blur else ""
@@ -89,7 +121,27 @@ class Method:
             return cam(network, x, labels)
         if self.kind == "grad_cam":
             return grad_cam(network, x, labels, layer=self.stop)
+        if self.kind in CAPTUM:
+            return self._through_captum(network, x, labels).clamp(min=0)
         return self._engine(network)(x, labels).map
+
+    def _through_captum(self, network: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
+        if self.kind == "integrated_gradients":
+            # a batch at a time, or all steps of all pictures would be in memory at once
+            options: dict[str, Any] = {"n_steps": INTEGRATION_STEPS, "internal_batch_size": len(x)}
+        else:
+            name, modules = self.stop or last_map(network, x), dict(network.named_modules())
+            if name not in modules:
+                raise ValueError(
+                    f"{TITLES[self.kind]} wants a module as its layer, and {name} is none: name one as stop"
+                )
+            options = {"layer": modules[name]}
+        return captum_map(CAPTUM[self.kind], network, x, labels, **options)
+
+
+@cache
+def _has_captum() -> bool:
+    return find_spec("captum") is not None
 
 
 def _towards_centre(height: int, width: int) -> Tensor:
@@ -102,7 +154,8 @@ def small_network_methods(stop: str) -> dict[str, Method]:
     """Return every way to localize with a network that ends in global average pooling and one linear layer.
 
     Blurs and the first pool as the inner layer were chosen on the validation boxes of SyntheticShapes, at one seed; a
-    fortieth of the longer side is that of the release's class hypotheses as well.
+    fortieth of the longer side is that of the release's class hypotheses as well. The two of captum have the blur of
+    the gradient, and were not looked at.
 
     Args:
         stop: Layer of the top-down passes that are not read at the picture.
@@ -116,6 +169,8 @@ def small_network_methods(stop: str) -> dict[str, Method]:
         "gradient": Method(kind="gradient", blur=0.05),
         "cam": Method(kind="cam"),
         "grad-cam": Method(kind="grad_cam"),
+        "integrated-gradients": Method(kind="integrated_gradients", blur=0.05),
+        "guided-grad-cam": Method(kind="guided_grad_cam", blur=0.05),
         "stnet-inner": Method(kind="stnet", stop=stop, rule=fixed),
         "stnet-inner-tuned": Method(kind="stnet", stop=stop),
         "centre": Method(kind="centre"),

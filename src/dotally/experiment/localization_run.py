@@ -14,6 +14,7 @@ from dotally.experiment.box_sheet import BoxPanel, by_place, write_box_sheet
 from dotally.experiment.folder import RunFolder
 from dotally.experiment.localization import Localization
 from dotally.experiment.localization_answers import Answer, recompute_answers, write_answers
+from dotally.experiment.localization_methods import WITHOUT_CAPTUM
 from dotally.tasks import LocalizationTask
 
 SHOWN = 20  # pictures on the sheet
@@ -43,25 +44,33 @@ def judge(
     Raises:
         DataError: If a method wants a threshold and there are no validation boxes.
     """
+    check_tunable(run, data)
     if run.tuned:
         _tune(run, task, data, trainer)
     answers, figures = _measure(task, data, trainer, folder)
     facts = {
         "pictures": len(answers),
-        "methods": {name: method.describe() for name, method in run.methods.items()},
+        "methods": {
+            name: method.describe() if method.available else f"not judged: {WITHOUT_CAPTUM}"
+            for name, method in run.methods.items()
+        },
         "thresholds": {name: task.thresholds[name] for name in run.tuned},
     }
     return {**figures, **recompute_answers(answers)}, facts
 
 
-def _tune(
-    run: Localization, task: LocalizationTask, data: LocalizationDataModule, trainer: Callable[..., pl.Trainer]
-) -> None:
-    if "val" not in data.splits():
+def check_tunable(run: Localization, data: LocalizationDataModule) -> None:
+    """Raise DataError if a method of the run wants a threshold and the data have no validation boxes."""
+    if run.tuned and "val" not in data.splits():
         raise DataError(
             f"{', '.join(run.tuned)}: thresholds are tuned on validation boxes, and this data set has only a test "
             "split; put its train folder beside it, or leave these methods out"
         )
+
+
+def _tune(
+    run: Localization, task: LocalizationTask, data: LocalizationDataModule, trainer: Callable[..., pl.Trainer]
+) -> None:
     every, task.methods = task.methods, {name: task.methods[name] for name in run.tuned}
     trainer().validate(task, data, verbose=False)
     task.methods = every

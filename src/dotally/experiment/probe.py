@@ -13,10 +13,12 @@ from typing_extensions import override
 
 from dotally.baselines import picture_statistics
 from dotally.data.crowd import CrowdDataModule
+from dotally.data.localization import LocalizationDataModule
 from dotally.errors import DotallyError
 from dotally.experiment.identity import differences, resolved_spec
 from dotally.experiment.job import Job, Options, data_module, plan
 from dotally.experiment.localization import Localization, build
+from dotally.experiment.localization_run import check_tunable
 from dotally.experiment.report import is_stale, seeds_of
 from dotally.experiment.results import Result
 from dotally.experiment.spec import Data, Run, Table, Trivial
@@ -110,16 +112,18 @@ def measured(cell: Run | Trivial, results: Sequence[Result]) -> Cost | None:
 
 
 def probe(cell: Run | Trivial, options: Options) -> Cost:
-    """Time a few steps and pictures of a cell on this machine; leaves nothing behind and reads no test picture.
+    """Time a few steps and pictures of a cell on this machine; leaves nothing behind and shows no figure.
 
-    Three steps warm up, ten are timed, then five validation pictures; the rest is multiplication. Weights are neither
-    needed nor fetched, since they do not change the time.
+    Three steps warm up, ten are timed, then five validation pictures; the rest is multiplication. Test pictures are
+    read where there are no others. Weights are neither needed nor fetched, since they do not change the time.
 
     Raises:
-        DotallyError: If the data are missing.
+        DotallyError: If the data are missing, or lack a split that the cell needs.
     """
     data = data_module(cell, 0, options)
     data.prepare_data()
+    if isinstance(data, LocalizationDataModule) and data.splits() == ("test",):
+        return _untrained(cell, data, options)
     data.setup("fit")
     tested = len(data.dataset("test"))
     if isinstance(cell, Trivial):
@@ -135,6 +139,14 @@ def probe(cell: Run | Trivial, options: Options) -> Cost:
     return Cost(seconds=step * steps + picture * (validated + tested), basis="probe")
 
 
+def _untrained(cell: Run | Trivial, data: LocalizationDataModule, options: Options) -> Cost:
+    """Time a published network on pictures that have nothing but boxes to judge by."""
+    assert isinstance(cell, Localization)
+    check_tunable(cell, data)
+    data.setup("fit" if cell.max_epochs else "test")
+    return Cost(seconds=_network_seconds(cell, data, options)[1] * len(data.test_set), basis="probe")
+
+
 def _picture_seconds(data: CrowdDataModule) -> float:
     watch = _Stopwatch(1, PICTURES - 1)
     for index in range(min(PICTURES, len(data.val_set))):
@@ -144,7 +156,7 @@ def _picture_seconds(data: CrowdDataModule) -> float:
 
 
 def _network_seconds(run: Run, data: Data, options: Options) -> tuple[float, float]:
-    """Return the seconds of a training step and of a validation picture."""
+    """Return the seconds of a training step and of a validation picture, or a test picture where there is no other."""
     task = build(run)
     if "imagenet" in task.hparams:
         task.hparams["imagenet"] = None
@@ -153,7 +165,10 @@ def _network_seconds(run: Run, data: Data, options: Options) -> tuple[float, flo
         arguments = {"max_epochs": run.max_epochs, "limit_val_batches": 0, "callbacks": [steps]}
         _trainer(run, options, **arguments).fit(task, data)
     batches = math.ceil(PICTURES / data.eval_batch_size)
-    _trainer(run, options, limit_val_batches=batches, callbacks=[pictures]).validate(task, data, verbose=False)
+    arguments = {"limit_val_batches": batches, "limit_test_batches": batches, "callbacks": [pictures]}
+    trainer = _trainer(run, options, **arguments)
+    look = trainer.validate if hasattr(data, "val_set") else trainer.test
+    look(task, data, verbose=False)
     return steps.seconds, pictures.seconds / data.eval_batch_size
 
 
@@ -191,6 +206,10 @@ class _Stopwatch(Callback):
 
     @override
     def on_validation_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        self.end()
+
+    @override
+    def on_test_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
         self.end()
 
     def end(self) -> None:

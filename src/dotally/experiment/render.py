@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dotally.experiment.report import CellReport, Figure, is_higher
-from dotally.experiment.spec import Cell, Literature, Run, Table
+from dotally.experiment.spec import Cell, Literature, Table, Value
 
 LABELS = {
     "mae": "MAE",
@@ -44,11 +44,17 @@ def number(value: float | None, metric: str) -> str:
 
 
 def printed(figure: Figure) -> str:
-    """Format the number it is held against with all the digits that were printed."""
+    """Format the number it is held against with all the digits that were printed, and those that contradict it."""
     if figure.paper is None:
         return "-"
-    usual = number(figure.paper.value, figure.metric)
-    return usual if float(usual) == figure.paper.value else f"{figure.paper.value:.10g}"
+    return " / ".join(_as_printed(value.value, figure.metric) for value in (figure.paper, *figure.paper.also))
+
+
+def _as_printed(value: float | None, metric: str) -> str:
+    if value is None:
+        return "not found"
+    usual = number(value, metric)
+    return usual if float(usual) == value else f"{value:.10g}"
 
 
 def ours(figure: Figure) -> str:
@@ -82,8 +88,26 @@ def remarks(cells: Sequence[CellReport]) -> list[str]:
     return [
         f"{cell.cell.cell}: {remark}"
         for cell in cells
-        for remark in [*cell.remarks, *([_committed(cell.committed)] if cell.committed else [])]
+        for remark in [*cell.remarks, *_hearsay(cell), *([_committed(cell.committed)] if cell.committed else [])]
     ]
+
+
+def _hearsay(cell: CellReport) -> list[str]:
+    """Say where numbers come from that were not read in the table's own source, or that are contradicted."""
+    told: dict[str, list[str]] = {}
+    for name, figure in cell.figures.items():
+        values = (figure.paper, *figure.paper.also) if figure.paper else ()
+        for value in values if len(values) > 1 else [value for value in values if value.certainty != "printed"]:
+            text = f"{label(name)} {_as_printed(value.value, name)}"
+            told.setdefault(where(value), []).append(text)
+    return ["; ".join(f"{', '.join(numbers)} ({source})" for source, numbers in told.items())] if told else []
+
+
+def where(value: Value) -> str:
+    """Say where a number comes from, and how sure it is unless it was read there."""
+    if value.certainty == "printed" or value.value is None:
+        return value.source
+    return ", ".join([value.source, value.certainty, *([value.sure] if value.sure else [])])
 
 
 def _committed(figure: Figure) -> str:
@@ -112,29 +136,20 @@ def _block(table: Table, column: str, cells: Sequence[CellReport]) -> list[str]:
     heads = [column]
     for name in table.metrics:
         heads += [f"{label(name)} printed", f"{label(name)} ours"] if name in compared else [label(name)]
-        heads += ["delta", "verdict"] if name in compared else []
-    heads.append("seeds")
+        heads += ["delta", "verdict"] if name in compared and name not in table.unjudged else []
+    heads += ["seeds", "protocol", *(["resize"] if any(cell.resize for cell in cells) else [])]
     lines = [_row(heads), _row(["---", *["---:"] * (len(heads) - 1)])]
-    return [*lines, *(_row(_line(cell, table, compared)) for cell in cells)]
+    return [*lines, *(_row(_line(cell, table, compared)[: len(heads)]) for cell in cells)]
 
 
 def _line(cell: CellReport, table: Table, compared: Sequence[str]) -> list[str]:
-    fields = [_row_name(cell)]
+    # literature stands in italics
+    fields = [f"*{cell.cell.row}*" if isinstance(cell.cell, Literature) else cell.cell.row]
     for name in table.metrics:
         figure = cell.figures[name]
-        if name in compared:
-            fields += [printed(figure), ours(figure), percent(figure.delta), verdict(figure)]
-        else:
-            fields.append(ours(figure))
-    return [*fields, seeds(cell)]
-
-
-def _row_name(cell: CellReport) -> str:
-    """Literature stands in italics; how a checkpoint was chosen is said wherever it is not on validation."""
-    if isinstance(cell.cell, Literature):
-        return f"*{cell.cell.row}*"
-    protocol = cell.cell.protocol if isinstance(cell.cell, Run) else "val"
-    return cell.cell.row if protocol == "val" else f"{cell.cell.row} ({protocol})"
+        fields += [printed(figure), ours(figure)] if name in compared else [ours(figure)]
+        fields += [percent(figure.delta), verdict(figure)] if name in compared and name not in table.unjudged else []
+    return [*fields, seeds(cell), cell.protocol, cell.resize or ("-" if isinstance(cell.cell, Literature) else "none")]
 
 
 def _row(fields: Sequence[str]) -> str:
@@ -196,11 +211,15 @@ def long_csv(cells: Sequence[CellReport]) -> str:
     writer.writerow(["row", "column", "metric", "seed", "value", "printed", "source", "key"])
     for cell in cells:
         for name, figure in cell.figures.items():
-            paper = [figure.paper.value, figure.paper.source] if figure.paper else ["", ""]
+            paper = [_blank(figure.paper.value), figure.paper.source] if figure.paper else ["", ""]
             values: list[list[object]] = [[r.seed, r.metrics.get(name, ""), r.key[:8]] for r in cell.results]
             for seed, value, key in values or [["", "", ""]]:
                 writer.writerow([cell.cell.row, cell.cell.column, name, seed, value, *paper, key])
     return text.getvalue()
+
+
+def _blank(value: float | None) -> float | str:
+    return "" if value is None else value
 
 
 def records(table: Table, cells: Sequence[CellReport]) -> str:
@@ -214,6 +233,7 @@ def _record(cell: CellReport) -> dict[str, Any]:
         "row": cell.cell.row,
         "column": cell.cell.column,
         "seeds": {"done": len(cell.results), "planned": cell.planned},
+        "protocol": cell.protocol,
         "tolerance": _tolerance(cell.cell),
         "runs": [{"seed": result.seed, "key": result.key} for result in cell.results],
         "figures": {name: _figure_record(figure) for name, figure in cell.figures.items()},
@@ -230,6 +250,7 @@ def _figure_record(figure: Figure) -> dict[str, Any]:
         "printed": figure.paper.value if figure.paper else None,
         "source": figure.paper.source if figure.paper else None,
         "certainty": figure.paper.certainty if figure.paper else None,
+        "also": [asdict(value) for value in figure.paper.also] if figure.paper else [],
         "mean": figure.mean,
         "sd": figure.sd,
         "n": len(figure.values),

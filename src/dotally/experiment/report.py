@@ -3,13 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
-from dotally.experiment.identity import deciding_modules, differences, resolved_spec
+from dotally.experiment.identity import deciding_modules, differences, digest, resolved_spec
 from dotally.experiment.localization import Localization, results_of, rows_of
 from dotally.experiment.results import Result
 from dotally.experiment.source import code_hash
-from dotally.experiment.spec import Cell, Literature, Run, Table, Tolerance, Trivial, Value
+from dotally.experiment.spec import Cell, Literature, Mean, Run, Table, Tolerance, Trivial, Value
 
 Verdict = Literal["match", "near", "off", "better", "missing", "incomplete", "stale", "protocol", ""]
 # figures of which more is better, besides shares of pictures that are localized; of all others less is
@@ -48,7 +48,7 @@ class Figure:
 
     @property
     def delta(self) -> float | None:
-        """Relative distance of our mean from the printed number; None where that is 0."""
+        """Relative distance of our mean from the printed number; None where that is 0, or was not found."""
         if self.mean is None or self.paper is None or not self.paper.value:
             return None
         return self.mean / self.paper.value - 1
@@ -71,6 +71,9 @@ class CellReport:
         committed: The committed values of the first of the table's figures that it has, with the verdict of the local
             ones against them; None where nothing is committed or nothing differs from it.
         remarks: Anything that qualifies the numbers, such as a changed specification.
+        protocol: How the checkpoint behind the numbers was chosen: ours, or for literature theirs.
+        resize: The rule for the size of the pictures, if there is one.
+        stale: Whether the code that decides the results has changed since.
     """
 
     cell: Cell
@@ -79,6 +82,9 @@ class CellReport:
     planned: int = 0
     committed: Figure | None = None
     remarks: tuple[str, ...] = ()
+    protocol: str = "val"
+    resize: str = ""
+    stale: bool = False
 
     def failings(self) -> list[str]:
         """Return what ``--check`` objects to, one ``cell: figure is verdict`` each.
@@ -125,18 +131,71 @@ def report(
         age: Whether results of older code are "stale", or judged as if nothing had changed.
     """
     results, committed = ([row for result in found for row in results_of(result)] for found in (results, committed))
-    return [
-        _literature(row, table)
-        if isinstance(row, Literature)
-        else _cell(row, table, results, seeds, committed, judge_age=age == "judged")
-        for cell in table.cells
-        for row in rows_of(cell)
-    ]
+    rows = [row for cell in table.cells for row in rows_of(cell)]
+    shown: dict[str, CellReport] = {}
+    for row in rows:
+        if isinstance(row, Literature):
+            shown[row.cell] = _literature(row, table)
+        elif not isinstance(row, Mean):
+            shown[row.cell] = _cell(row, table, results, seeds, committed, judge_age=age == "judged")
+    # whose parts may stand anywhere in the table
+    shown |= {row.cell: _mean(row, table, [shown[part] for part in row.parts]) for row in rows if isinstance(row, Mean)}
+    return [shown[row.cell] for row in rows]
 
 
 def _literature(cell: Literature, table: Table) -> CellReport:
     figures = {name: Figure(metric=name, paper=cell.paper.get(name), values=()) for name in table.metrics}
-    return CellReport(cell=cell, results=(), figures=figures)
+    return CellReport(cell=cell, results=(), figures=figures, protocol=cell.protocol)
+
+
+def _mean(cell: Mean, table: Table, parts: Sequence[CellReport]) -> CellReport:
+    """Average a row's cells over their columns; a seed counts that all of them have."""
+    by_seed = [{result.seed: result for result in part.results} for part in parts]
+    seeds = sorted(set.intersection(*(set(found) for found in by_seed)))
+    results = tuple(_averaged(cell, table, [found[seed] for found in by_seed]) for seed in seeds)
+    planned = max(part.planned for part in parts)
+    protocol = next((part.protocol for part in parts if part.protocol != "val"), "val")
+    stale = any(part.stale for part in parts)
+    figures = {}
+    for name in table.metrics:
+        values = tuple(result.metrics[name] for result in results if name in result.metrics)
+        drawn = any(part.figures[name].drawn for part in parts)
+        figure = Figure(metric=name, paper=cell.paper.get(name), values=values, drawn=drawn)
+        complete = len(results) == planned
+        verdict = _verdict(figure, cell.tolerance, table, protocol=protocol, complete=complete, stale=stale)
+        some = not values and any(part.results for part in parts)
+        figures[name] = replace(figure, verdict="incomplete" if verdict == "missing" and some else verdict)
+    return CellReport(
+        cell=cell,
+        results=results,
+        figures=figures,
+        planned=planned,
+        remarks=tuple(cell.note and [cell.note]),
+        protocol=protocol,
+        resize=parts[0].resize,
+        stale=stale,
+    )
+
+
+def _averaged(cell: Mean, table: Table, results: Sequence[Result]) -> Result:
+    names = set.intersection(*(set(result.metrics) for result in results))
+    return Result(
+        table=table.id,
+        row=cell.row,
+        column=cell.column,
+        seed=results[0].seed,
+        key=digest([result.key for result in results]),
+        spec={},
+        data=digest([result.data for result in results]),
+        code="",
+        metrics={name: sum(result.metrics[name] for result in results) / len(results) for name in sorted(names)},
+    )
+
+
+def _resize(spec: Mapping[str, Any]) -> str:
+    arguments = spec["data"]["arguments"]
+    side = arguments.get("longest_side")
+    return str(arguments.get("resize") or (f"longest side {side}" if side else ""))
 
 
 def _cell(
@@ -165,11 +224,14 @@ def _cell(
     return CellReport(
         cell=cell,
         results=chosen,
-        figures={name: _figure(name, cell, chosen, complete=complete, stale=stale) for name in table.metrics},
+        figures={name: _figure(name, cell, table, chosen, complete=complete, stale=stale) for name in table.metrics},
         planned=len(planned),
         committed=_against_committed(cell, first, chosen, published),
         # a method's row says what it is; what befell its run stands beside the run
         remarks=tuple([cell.note] if isinstance(cell, Localization) and cell.method else remarks),
+        protocol=cell.protocol,
+        resize=_resize(spec),
+        stale=stale,
     )
 
 
@@ -177,10 +239,13 @@ def _of(cell: Cell, table: Table, results: Sequence[Result]) -> list[Result]:
     return [result for result in results if result.table == table.id and result.cell == cell.cell]
 
 
-def _figure(name: str, cell: Run | Trivial, chosen: Sequence[Result], *, complete: bool, stale: bool) -> Figure:
+def _figure(
+    name: str, cell: Run | Trivial, table: Table, chosen: Sequence[Result], *, complete: bool, stale: bool
+) -> Figure:
     values = tuple(result.metrics[name] for result in chosen if name in result.metrics)
     figure = Figure(metric=name, paper=cell.paper.get(name), values=values, drawn=_draws(cell))
-    return replace(figure, verdict=_verdict(figure, cell, complete=complete, stale=stale))
+    verdict = _verdict(figure, cell.tolerance, table, protocol=cell.protocol, complete=complete, stale=stale)
+    return replace(figure, verdict=verdict)
 
 
 def is_stale(cell: Run | Trivial, results: Sequence[Result]) -> bool:
@@ -215,8 +280,10 @@ def _against_committed(
     return replace(figure, verdict=verdict)
 
 
-def _verdict(figure: Figure, cell: Run | Trivial, *, complete: bool, stale: bool) -> Verdict:
-    if figure.paper is None:
+def _verdict(
+    figure: Figure, tolerance: Tolerance, table: Table, *, protocol: str, complete: bool, stale: bool
+) -> Verdict:
+    if figure.paper is None or figure.paper.value is None or figure.metric in table.unjudged:
         return ""
     if not figure.values:
         return "missing"
@@ -224,7 +291,7 @@ def _verdict(figure: Figure, cell: Run | Trivial, *, complete: bool, stale: bool
         return "stale"
     if not complete:
         return "incomplete"
-    return "protocol" if cell.protocol == "test-best" else judge(figure, cell.tolerance)
+    return "protocol" if protocol == "test-best" else judge(figure, tolerance)
 
 
 def judge(figure: Figure, tolerance: Tolerance) -> Verdict:

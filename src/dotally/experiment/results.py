@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,10 +111,14 @@ def read_predictions(path: Path) -> list[Prediction]:
     return predictions
 
 
-def recompute(predictions: Sequence[Prediction]) -> dict[str, float]:
+def recompute(predictions: Sequence[Prediction], groups: Mapping[str, str] | None = None) -> dict[str, float]:
     """Return the counting errors of predictions: those of ``counting_error``, and ``corrected_mae`` where it exists.
 
     ``corrected_mae`` is the mean absolute error of ``slope_corrected`` predictions.
+
+    Args:
+        predictions: At least one.
+        groups: Name -> beginning of the pictures' names; each gives the mean absolute error ``mae_<name>``.
     """
     predicted = torch.tensor([p.predicted for p in predictions], dtype=torch.float64)
     true = torch.tensor([p.true for p in predictions])
@@ -122,6 +126,10 @@ def recompute(predictions: Sequence[Prediction]) -> dict[str, float]:
     corrected = slope_corrected(predicted, true)
     if corrected is not None:
         errors["corrected_mae"] = (corrected - true).abs().mean()
+    for name, beginning in (groups or {}).items():
+        members = torch.tensor([p.name.startswith(beginning) for p in predictions])
+        if members.any():
+            errors[f"mae_{name}"] = (predicted - true)[members].abs().mean()
     return {name: float(value) for name, value in errors.items()}
 
 

@@ -19,7 +19,7 @@ from dotally.experiment.job import Options
 from dotally.experiment.localization import Localization, is_row_of
 from dotally.experiment.report import CellReport, report, seeds_of
 from dotally.experiment.results import Result, find_results, unreadable
-from dotally.experiment.spec import Run, Table, Trivial
+from dotally.experiment.spec import Cell, Mean, Run, Table, Trivial
 from dotally.experiment.statement import with_statements
 from dotally.experiment.terminal import notice, say, show, show_plan
 from dotally.files import write_text
@@ -90,11 +90,18 @@ def _run(
     finished = _report(table, options, seeds, asked.source)
     if not asked.report:
         _show_the_way(table, options)
-    chosen = [found for found in finished if any(is_row_of(found.cell, cell) for cell in cells)]
+    chosen = [found for found in finished if _is_chosen(found.cell, cells)]
     if asked.publish:
         _publish(table, chosen, options)
     code = _check(chosen) if asked.check else 0
     return max(code, conclude(failures, attempted))
+
+
+def _is_chosen(row: Cell, cells: Sequence[Run | Trivial]) -> bool:
+    """Tell whether a row of the report shows one of the cells; a mean, all of whose parts are among them."""
+    if isinstance(row, Mean):
+        return set(row.parts) <= {cell.cell for cell in cells}
+    return any(is_row_of(row, cell) for cell in cells)
 
 
 def _selected(table: Table, patterns: Sequence[str] | None) -> list[Run | Trivial]:

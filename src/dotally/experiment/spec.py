@@ -23,14 +23,18 @@ class Value:
     """A number printed elsewhere.
 
     Attributes:
-        value: The number.
+        value: The number; None was looked for and not found, where ``source`` says.
         source: Where it is printed: "Table 5", "README of ...".
         certainty: "printed" was read in the source itself, "claimed" was read about it, "own" is ours.
+        sure: How sure a claim is; empty where nobody has judged it.
+        also: What other sources print for the same: shown beside it, never judged by.
     """
 
-    value: float
+    value: float | None
     source: str
     certainty: Literal["printed", "claimed", "own"] = "printed"
+    sure: Literal["", "high", "medium-high", "medium", "conflicting"] = ""
+    also: tuple["Value", ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +63,13 @@ class Run:
         weights: Published weights to load, relative to one of the data roots; its protocol is theirs.
         trainer: Further arguments of Lightning's Trainer that change the result, such as ``precision``.
         monitor: Validation figure, the smaller the better, that chooses the checkpoint.
-        protocol: How the checkpoint is chosen.
+        protocol: How the checkpoint is chosen; "test-best" trains on all training pictures and validates on the test
+            split, see ``on_test``.
         paper: Figure -> printed number, for instance ``{"mae": Value(...)}``.
         tolerance: What counts as reproduced.
         note: One line under the table.
+        groups: Name -> beginning of the names of test pictures, whose own mean absolute error becomes the figure
+            ``mae_<name>``: scenes, say.
     """
 
     row: str
@@ -77,6 +84,7 @@ class Run:
     paper: Mapping[str, Value] = field(default_factory=dict)
     tolerance: Tolerance = field(default_factory=Tolerance)
     note: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def cell(self) -> str:
@@ -119,6 +127,7 @@ class Literature:
     row: str
     column: str
     paper: Mapping[str, Value]
+    protocol: Protocol = "unknown"
 
     @property
     def cell(self) -> str:
@@ -126,7 +135,38 @@ class Literature:
         return f"{self.row}.{self.column}"
 
 
-Cell = Run | Trivial | Literature
+@dataclass(frozen=True, kw_only=True)
+class Mean:
+    """A cell whose figures are means of its row's in other columns, seed by seed: those of five folds, say.
+
+    Attributes:
+        row: Name of the row, a slug.
+        column: Name of the column that holds the mean.
+        over: The columns it is a mean of; one that has no result makes it incomplete.
+        paper: As in :class:`Run`.
+        tolerance: As in :class:`Run`.
+        note: One line under the table.
+    """
+
+    row: str
+    column: str
+    over: Sequence[str]
+    paper: Mapping[str, Value] = field(default_factory=dict)
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    note: str = ""
+
+    @property
+    def cell(self) -> str:
+        """Name of the cell, ``row.column``."""
+        return f"{self.row}.{self.column}"
+
+    @property
+    def parts(self) -> list[str]:
+        """Names of the cells it is a mean of."""
+        return [f"{self.row}.{column}" for column in self.over]
+
+
+Cell = Run | Trivial | Literature | Mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +194,7 @@ class Table:
         source: Which table of which paper.
         cells: Rows in their order.
         metrics: Figures that are shown, in this order.
+        unjudged: Those of them whose printed numbers are only shown, because nobody knows how they were computed.
         seeds: Seeds of the full table.
         notes: Lines under the table.
         next: What to type next, told after a run.
@@ -165,6 +206,7 @@ class Table:
     source: str
     cells: Sequence[Cell]
     metrics: Sequence[str] = ("mae", "rmse", "bias", "slope")
+    unjudged: Sequence[str] = ()
     seeds: Sequence[int] = (0, 1, 2)
     notes: Sequence[str] = ()
     next: Sequence[str] = ()
@@ -174,12 +216,15 @@ class Table:
         """See that results can be told apart; called before a script does anything.
 
         Raises:
-            DotallyError: Two cells have one name, or a contest is between rows that are not there.
+            DotallyError: Two cells have one name, or a contest or a mean names what is not there.
         """
         names = [cell.cell for cell in self.cells]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise DotallyError(f"{self.id}: two cells are named {', '.join(twice)}: give each a row of its own")
+        lacking = [part for cell in self.cells if isinstance(cell, Mean) for part in cell.parts if part not in names]
+        if lacking:
+            raise DotallyError(f"{self.id}: a mean is over {', '.join(lacking)}, of which there is no cell")
         if self.contest and not {self.contest.challenger, self.contest.baseline} <= set(self.rows):
             raise DotallyError(f"{self.id}: {self.contest.challenger} or {self.contest.baseline} is no row of it")
 
@@ -195,4 +240,4 @@ class Table:
 
     def runnable(self) -> list[Run | Trivial]:
         """The cells that we compute."""
-        return [cell for cell in self.cells if not isinstance(cell, Literature)]
+        return [cell for cell in self.cells if isinstance(cell, Run | Trivial)]

@@ -8,7 +8,18 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from dotally.experiment.probe import Cost, Outlook
-from dotally.experiment.render import label, number, ours, percent, printed, remarks, seeds, verdict, with_printed
+from dotally.experiment.render import (
+    label,
+    number,
+    ours,
+    percent,
+    printed,
+    remarks,
+    seeds,
+    verdict,
+    where,
+    with_printed,
+)
 from dotally.experiment.report import CellReport, Figure
 from dotally.experiment.spec import Cell, Literature, Table
 
@@ -55,9 +66,10 @@ def _grid(table: Table, column: str, cells: Sequence[CellReport]) -> Grid:
         if name in compared:
             grid.add_column("")
     grid.add_column("seeds", justify="right")
+    grid.add_column("protocol")
     for cell in cells:
         style = "dim" if isinstance(cell.cell, Literature) else None
-        grid.add_row(cell.cell.row, *_fields(cell, table.metrics, compared), seeds(cell), style=style)
+        grid.add_row(cell.cell.row, *_fields(cell, table.metrics, compared), seeds(cell), cell.protocol, style=style)
     return grid
 
 
@@ -108,8 +120,8 @@ def _source(cell: Cell, metric: str) -> tuple[str, str]:
     value = cell.paper.get(metric)
     if value is None:
         return "-", ""
-    certainty = "" if value.certainty == "printed" else f" ({value.certainty})"
-    return printed(Figure(metric=metric, paper=value, values=())), value.source + certainty
+    sources = dict.fromkeys(where(told) for told in (value, *value.also))
+    return printed(Figure(metric=metric, paper=value, values=())), "; ".join(sources)
 
 
 def _state(outlook: Outlook) -> str:

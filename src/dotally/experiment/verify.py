@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dotally.errors import DataError, DotallyError
+from dotally.experiment.distance import BLOCK, distance
 from dotally.experiment.identity import resolved_spec, run_key
 from dotally.experiment.localization_answers import recomputed
 from dotally.experiment.publish import ROOT, committed, fill_blocks, shown_tables
 from dotally.experiment.render import markdown
-from dotally.experiment.report import is_stale, report
+from dotally.experiment.report import CellReport, is_stale, report
 from dotally.experiment.results import LATER, Result, find_results, unreadable
 from dotally.experiment.spec import Table
 from dotally.experiment.statement import with_statements
@@ -195,11 +196,15 @@ def _verify_blocks(
     name, text = str(path.relative_to(root)), path.read_text(encoding="utf-8")
     shown = shown_tables(text)
     found.blocks += len(shown)
-    found.differences += [f"{name}: no script has the table {table} it shows" for table in shown if table not in tables]
+    known = {*tables, BLOCK}
+    found.differences += [f"{name}: no script has the table {table} it shows" for table in shown if table not in known]
     try:
         wanted = {table: published(tables[table], root) for table in set(shown) & set(tables)}
+        if BLOCK in shown:
+            wanted[BLOCK] = distance({name: (table, _reported(table, root)) for name, table in tables.items()})
         wrong = [table for table, block in wanted.items() if fill_blocks(text, {table: block}.get, name) != text]
-        writable = {table: wanted[table] for table in wrong if write and sound[table]}
+        # results that are not in order are in no report, so they cannot be in a summary of all tables either
+        writable = {table: wanted[table] for table in wrong if write and sound.get(table, True)}
         if writable:
             write_text(path, fill_blocks(text, writable.get, name))
             found.written.append(name)
@@ -217,9 +222,12 @@ def _verify_blocks(
 
 def published(table: Table, root: Path) -> str:
     """Render a table from its committed results alone; what is stale is warned of, and stands as it was found."""
-    folder = committed(table.id, root)
-    results = [result for _, result in find_results(folder)]
-    return markdown(table, with_statements(table, report(table, results, table.seeds, age="ignored"), [folder]))
+    return markdown(table, with_statements(table, _reported(table, root), [committed(table.id, root)]))
+
+
+def _reported(table: Table, root: Path) -> list[CellReport]:
+    results = [result for _, result in find_results(committed(table.id, root))]
+    return report(table, results, table.seeds, age="ignored")
 
 
 def _relative(line: str, root: Path) -> str:

@@ -5,6 +5,7 @@ from dotally.models.csrnet import CSRNet
 from dotally.models.gaunet import GauNetCSRNet, GauNetMCNN, GauNetResNet50Counter, GauNetSANet
 from dotally.models.googlenet import GoogLeNet
 from dotally.models.mcnn import MCNN
+from dotally.models.plain_counter import PlainCounter
 from dotally.models.preprocessing import PRESETS, Preprocessing, preprocess
 from dotally.models.pretrained import fetch_vgg16, load_imagenet_frontend
 from dotally.models.registry import build_model, list_models, register
@@ -26,6 +27,7 @@ __all__ = [
     "GauNetResNet50Counter",
     "GauNetSANet",
     "GoogLeNet",
+    "PlainCounter",
     "Preprocessing",
     "RawWeights",
     "ResNet50",

@@ -8,7 +8,7 @@ from scipy import ndimage
 from dotally.errors import DotallyError
 from dotally.ops.topdown_threshold import Bools, Doubles, Floats, Ints, sums
 
-PUBLISHED_LABELS = 36  # places of the published table, of which labels, counted from 1, use one less
+PUBLISHED_LABELS = 36  # places of the published table of labels, which are counted from 1
 TOUCHING = np.ones((3, 3), np.int8)  # all eight neighbours
 
 
@@ -74,7 +74,7 @@ def check_published_labels(groups: Groups) -> None:
     Raises:
         DotallyError: In a window of 11x11, the largest that is published, 36 groups are possible.
     """
-    if np.bincount(groups.window % (1 << 40)).max(initial=0) >= PUBLISHED_LABELS:
+    if np.bincount(groups.window).max(initial=0) >= PUBLISHED_LABELS:
         raise DotallyError(
             f"compat='release': a window has {PUBLISHED_LABELS} separate groups, for which the published code writes "
             "outside its memory; use compat='fixed'"

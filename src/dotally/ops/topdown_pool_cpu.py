@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dotally.ops.topdown_scatter import Scatter
@@ -61,19 +62,23 @@ def _adaptive(place: Ints, size: int, output: int) -> Ints:
 def max_pool2d_cpu(h: Tensor, g: Tensor, windows: Windows, *, halving: bool = False) -> Tensor:
     """Give each cell's gating to the first largest input of its window in raster order; see ``td_max_pool2d``.
 
-    With ``halving`` the largest is that of the published reduction of four cells, which may look at fewer.
+    With ``halving`` the largest is that of the published reduction of four cells, which may look at fewer; cells
+    outside the map are zeros there, and what they are given is lost.
     """
     scatter = Scatter(h.shape)
     for cells in _active(h, g, windows):
         if len(cells.gating):
-            values = np.where(cells.inside, cells.value, -np.inf)
-            top = _first_of_halving(values, h.shape[1]) if halving else values.argmax(axis=1)
+            if halving:
+                top = _first_of_halving(cells.value, h.shape[1])
+            else:
+                top = np.where(cells.inside, cells.value, -np.inf).argmax(axis=1)
             rows = np.arange(len(top))
-            scatter.add(cells.index[rows, top], cells.gating.astype(np.float64))
+            inside = cells.inside[rows, top]
+            scatter.add(cells.index[rows, top][inside], cells.gating[inside].astype(np.float64))
     return scatter.result()
 
 
-def _first_of_halving(values: NDArray[np.floating[Any]], channels: int) -> NDArray[np.intp]:
+def _first_of_halving(values: Floats, channels: int) -> NDArray[np.intp]:
     """Return the first cell that equals what is left in cell 0 of ``[A, cells]`` after steps from ``channels / 2``."""
     left, cells, step = values.copy(), values.shape[1], channels // 2
     while step:

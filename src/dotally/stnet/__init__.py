@@ -1,6 +1,6 @@
 """STNet's top-down pass, and its peers, over any classification network."""
 
-from dotally.stnet.baselines import cam, captum_map, grad_cam
+from dotally.stnet.baselines import cam, captum_map, grad_cam, last_map
 from dotally.stnet.bottom_up import BottomUp
 from dotally.stnet.boxes import BoxRule, boxes_of, kept_cells
 from dotally.stnet.class_hypothesis import class_hypothesis, paint_hypothesis, score_map
@@ -39,6 +39,7 @@ __all__ = [
     "fully_connected",
     "grad_cam",
     "kept_cells",
+    "last_map",
     "paint_hypothesis",
     "pass_through",
     "rearrange",

@@ -1,6 +1,7 @@
 """Maps of other methods for the same table: CAM, Grad-CAM, and what captum offers."""
 
 import importlib
+import warnings
 from collections.abc import Hashable
 from typing import Any
 
@@ -128,7 +129,7 @@ def captum_map(
     method = getattr(attr, name, None)
     if method is None:
         raise DotallyError(f"captum has no method {name!r}; see captum.attr")
-    with evaluating(model):
+    with evaluating(model), warnings.catch_warnings():
         with torch.no_grad():
             _, labels = top_gating(target, model(images))
         if labels is None:
@@ -136,6 +137,7 @@ def captum_map(
         attributor = method(model) if layer is None else method(model, layer)
         # most of them differentiate, and warn where they have to ask for that themselves
         inputs = images.detach().clone().requires_grad_()
+        warnings.filterwarnings("ignore", message="Setting (forward, )?backward hooks")
         return attributor.attribute(inputs, target=labels, **options).detach().sum(1, keepdim=True)
 
 

@@ -31,7 +31,8 @@ class STNet:
         model: A network from pictures ``[B, C, H, W]`` to class scores ``[B, classes]``.
         stop: Layer whose output's gating is the result: the path of a module (``features.2``, ``layer1``), a name from
             :attr:`layers`, or "image", which None means. ``STOP_LAYERS`` names those of the classic networks.
-        compat: "fixed" breaks ties, counts winners and adds up as documented; "release" repeats the published code.
+        compat: "fixed" breaks ties, counts winners and adds up as documented; "release" repeats the published code, and
+            is an error where that does not survive, as at VGG-16's first linear layer.
         method: "stnet", "excitation" (backprop, also known as MWP), "contrastive" (c-MWP; what is left below zero is
             cut off), or "gradient".
         settings: Constants of the selection.

@@ -27,10 +27,22 @@ def excite(linear_map: Callable[[Tensor], Tensor], h: Tensor, gating: Tensor) ->
     Returns:
         Shaped like ``h``. Gating of an output without any contribution is lost.
     """
-    positive = h.float().clamp(min=0)
+    positive = _near_one(h.float().clamp(min=0))
     total = linear_map(positive)
     ratio = torch.where(total > torch.finfo(total.dtype).tiny, gating / total, 0.0)
     return positive * vjp(linear_map, [positive], ratio)[0]
+
+
+def _near_one(h: Tensor) -> Tensor:
+    """Scale each picture by a power of two, so that its largest value is 0.5 to 1: shares stay, quotients stay finite.
+
+    In two steps, because the power itself may lie outside float32.
+    """
+    exponent = torch.frexp(h.flatten(1).amax(1)).exponent
+    half = exponent.div(2, rounding_mode="floor")
+    for part in (half, exponent - half):
+        h = h * torch.exp2(-part.to(h.dtype)).view(-1, *[1] * (h.ndim - 1))
+    return h
 
 
 def convolution(layer: Layer, gating: Tensor) -> tuple[Tensor]:

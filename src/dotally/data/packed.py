@@ -1,0 +1,120 @@
+"""A data set out of a packed file: crops are read, not decoded."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator
+from typing_extensions import override
+
+from dotally.data.collate import PaddedBatch
+from dotally.data.crowd import CrowdDataModule, Split
+from dotally.data.crowd_dataset import CrowdDataset, Points, Record, Sigma
+from dotally.data.packed_file import PackedSplit
+from dotally.data.published import visible_cells
+from dotally.data.sample import CrowdBatch, CrowdSample
+from dotally.data.sampling import Draw
+from dotally.data.transforms import Augmentation, resize
+
+
+class PackedDataset(CrowdDataset):
+    """Pictures of one split of a packed file.
+
+    A crop without scaling reads its own pixels only. The file is opened in each process that reads it.
+
+    Args:
+        packed: The split.
+        augmentation: See :class:`CrowdDataset`.
+        longest_side: Likewise; pictures may be packed smaller instead.
+    """
+
+    def __init__(
+        self, packed: PackedSplit, *, augmentation: Augmentation | None = None, longest_side: int | None = None
+    ) -> None:
+        records = [Record(name=name, picture=packed.path, annotation=packed.path) for name in packed.plan.names]
+        places = {name: index for index, name in enumerate(packed.plan.names)}
+        # the widths are in the file
+        sigma: Sigma = "adaptive" if packed.plan.adaptive else 1.0
+        super().__init__(
+            records,
+            partial(_points, packed, places),
+            sigma=sigma,
+            longest_side=longest_side,
+            augmentation=augmentation,
+        )
+        self.packed = packed
+
+    @override
+    def __getitem__(self, item: Draw | int) -> CrowdSample:
+        draw = item if isinstance(item, Draw) else Draw(item, seed=item)
+        if self.augmentation is None:
+            return self.load(draw.index)
+        picture, copy = divmod(draw.index, self.augmentation.copies)
+        return _own(self.augmentation(self._view(picture), copy, Generator().manual_seed(draw.seed)))
+
+    @override
+    def load(self, index: int) -> CrowdSample:
+        return _own(self._view(index))
+
+    @override
+    def counts(self) -> list[int]:
+        return list(self.packed.plan.counts)
+
+    def _view(self, index: int) -> CrowdSample:
+        sample = self.packed.sample(index)
+        if self.longest_side is None or max(sample.size) <= self.longest_side:
+            return sample
+        factor = self.longest_side / max(sample.size)
+        height, width = (max(1, round(side * factor)) for side in sample.size)
+        return resize(sample, (height, width))
+
+
+def _own(sample: CrowdSample) -> CrowdSample:
+    """Copy the pixels out of the file, which may not be written to."""
+    return replace(sample, image=sample.image.clone(memory_format=torch.contiguous_format))
+
+
+def _points(packed: PackedSplit, places: dict[str, int], record: Record) -> Points:
+    return packed.points(places[record.name])
+
+
+class Packed(CrowdDataModule):
+    """A data set that ``dotally data pack`` has written to one file; its splits and widths are those of the packing.
+
+    Args:
+        file: The packed file.
+        options: See :class:`CrowdDataModule`; those that decide on splits and on dots outside do not apply.
+
+    Raises:
+        ValueError: If an option is out of range, or the published target is asked for, which needs the source.
+        DataError: From ``setup``, if the file is not there or not whole.
+    """
+
+    def __init__(self, file: str | Path, **options: Any) -> None:
+        super().__init__(**options)
+        self.hparams.pop("file", None)  # a path is no hyperparameter
+        if self.target == "official":
+            raise ValueError("target='official' is made from the data set itself, not from a packed file")
+        self.file = Path(file).expanduser()
+
+    @override
+    def dataset(self, split: Split, augmentation: Augmentation | None = None) -> PackedDataset:
+        return PackedDataset(
+            PackedSplit(self.file, split), augmentation=augmentation, longest_side=self.reading["longest_side"]
+        )
+
+    @override
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(stage)
+        sets = [getattr(self, f"{split}_set", None) for split in ("train", "val", "test")]
+        self._region = any(one.packed.plan.region for one in sets if isinstance(one, PackedDataset))
+
+    @override
+    def on_after_batch_transfer(self, batch: PaddedBatch, dataloader_idx: int) -> CrowdBatch:
+        ready = super().on_after_batch_transfer(batch, dataloader_idx)
+        if self._region:
+            height, width = ready["mask"].shape[-2:]
+            ready["mask"] = ready["mask"] * visible_cells(ready["image"], self.stride)[..., :height, :width]
+        return ready
