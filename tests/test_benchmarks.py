@@ -127,7 +127,7 @@ def test_data_that_are_not_at_hand_are_skipped_with_the_reason(monkeypatch: pyte
 def street(shanghaitech_tree: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Small pictures in place of ShanghaiTech B, and crops to match."""
     monkeypatch.setenv("DOTALLY_DATA_ROOT", str(shanghaitech_tree(tmp_path, parts=("B",), train=18, test=1)))
-    for name, value in (("CROP", 48), ("_material", cache(loading._Material))):
+    for name, value in (("PICTURES", 16), ("CROP", 48), ("_material", cache(loading._Material))):
         monkeypatch.setattr(loading, name, value)
     loading.gate.cache_clear()
     yield

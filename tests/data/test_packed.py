@@ -205,3 +205,14 @@ def test_no_path_is_among_the_hyperparameters(tmp_path: Path) -> None:
         Packed(tmp_path / "a.h5", target="official")
     with pytest.raises(DataError, match="a setting is"):
         source_of("shanghaitech", ["=3"])
+
+
+def test_a_training_reads_it(source: ShanghaiTech, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pack(source, tmp_path / "a.h5")
+    quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--wandb=off"]
+    network = ["--model.model_kwargs.width=0.015625", "--trainer.accelerator=cpu", "--trainer.max_epochs=1"]
+    fit = ["fit", "--data=Packed", "--data.file=a.h5", "--data.crop=32", "--minutes=1", "--name=packed"]
+    assert main([*fit, *network, *quiet]) == 0
+    kept = torch.load("runs/fit/packed/checkpoints/best.ckpt", weights_only=True)
+    assert "a.h5" not in str(kept["datamodule_hyper_parameters"])

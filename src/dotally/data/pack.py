@@ -111,7 +111,8 @@ def _identity(sets: Mapping[str, CrowdDataset], resize: str | None) -> str:
     """Return the SHA-256 of what decides on the content: names, files as they are now, and how they are read."""
     digest = hashlib.sha256()
     for split, one in sets.items():
-        digest.update(f"{split} {one.sigma} {one.outside} {one.longest_side} {resize} {type(one).__name__}\n".encode())
+        reading = (one.sigma, one.outside, one.longest_side, resize, getattr(one, "draft", False), type(one).__name__)
+        digest.update(f"{split} {reading}\n".encode())
         for record in one.records:
             stamps = [(found.st_size, found.st_mtime_ns) for found in map(os.stat, (record.picture, record.annotation))]
             digest.update(f"{record.name} {stamps}\n".encode())

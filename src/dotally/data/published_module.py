@@ -28,6 +28,8 @@ class PublishedDataModule(CrowdDataModule):
     Args:
         sigma: See :class:`CrowdDataset`; a fixed width is in pixels of the resized picture.
         resize: Name of the rule for the size of the pictures; None keeps it.
+        draft: Whether large JPEG pictures that are scaled down are decoded at a fraction of their size; see
+            :class:`PublishedDataset`.
         options: See :class:`CrowdDataModule`.
 
     Raises:
@@ -39,7 +41,9 @@ class PublishedDataModule(CrowdDataModule):
     fits: ClassVar[Mapping[str, Fit]] = {}
     validation_lists: ClassVar[bool] = False
 
-    def __init__(self, *, sigma: Sigma = "adaptive", resize: str | None = None, **options: Any) -> None:
+    def __init__(
+        self, *, sigma: Sigma = "adaptive", resize: str | None = None, draft: bool = False, **options: Any
+    ) -> None:
         super().__init__(**options)
         if resize is not None and resize not in self.fits:
             raise ValueError(f"resize must be None or one of {', '.join(self.fits)}, got {resize!r}")
@@ -49,7 +53,7 @@ class PublishedDataModule(CrowdDataModule):
             raise ValueError(
                 f"{self.published.name} has no published validation pictures beside those we test on: use split='seed'"
             )
-        self.sigma, self.resize = sigma, resize
+        self.sigma, self.resize, self.draft = sigma, resize, draft
 
     def records(self, roots: Sequence[Path], split: Split) -> list[Record]:
         """Return the pictures of one split; "val" is never part of "test"."""
@@ -62,6 +66,7 @@ class PublishedDataModule(CrowdDataModule):
             self.published,
             sigma=self.sigma,
             fit=None if self.resize is None else self.fits[self.resize],
+            draft=self.draft,
             augmentation=augmentation,
             **self.reading,
         )

@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 import torch
 
 from dotally.data.crowd import OPERATIONAL
 from dotally.experiment.localization import Localization, methods_spec
-from dotally.experiment.spec import Run, Trivial
+from dotally.experiment.spec import Run, Task, Trivial
 
 # arguments that decide nothing of what a run computes
 IGNORED = {"folder", *OPERATIONAL}
@@ -24,9 +27,7 @@ def resolved_spec(cell: Run | Trivial) -> dict[str, Any]:
     spec: dict[str, Any] = {"data": {"class": _name(data), "arguments": _plain(dict(data.hparams))}}
     if isinstance(cell, Trivial):
         return {"kind": cell.kind, **spec}
-    with torch.device("meta"):  # only the hyperparameters are wanted, not sixteen million numbers
-        task = cell.task()
-    spec["task"] = {"class": _name(task), "arguments": _plain(dict(task.hparams))}
+    spec["task"] = deepcopy(_described(cell.task)[0])
     for name in ("max_epochs", "weights", "monitor", "protocol"):
         spec[name] = getattr(cell, name)
     if cell.groups:
@@ -63,10 +64,19 @@ def deciding_modules(cell: Run | Trivial) -> list[str]:
     modules = [type(cell.data()).__module__]
     if isinstance(cell, Trivial):
         return [*modules, "dotally.baselines", "dotally.metrics.counting"]
-    with torch.device("meta"):
-        task = cell.task()
-    modules += [type(task).__module__, type(task.model).__module__]
+    modules += _described(cell.task)[1]
     return [*modules, *LOCALIZING] if isinstance(cell, Localization) else modules
+
+
+@cache
+def _described(build: Callable[[], Task]) -> tuple[dict[str, Any], list[str]]:
+    """Return a task's class and arguments, and the modules of it and its network; large tables ask for each often."""
+    with torch.device("meta"):  # only the hyperparameters are wanted, not sixteen million numbers
+        task = build()
+    return {"class": _name(task), "arguments": _plain(dict(task.hparams))}, [
+        type(task).__module__,
+        type(task.model).__module__,
+    ]
 
 
 def _name(thing: object) -> str:
