@@ -8,7 +8,7 @@
 Data: ShanghaiTech (``dotally data list`` tells where to get it). The row ``mcnn-published`` also needs the weights
 ``weights_mcnn/mcnn_shtechA_660.h5`` and ``mcnn_shtechB_110.h5`` below the data root.
 
-Hours: published MCNN weights, minutes on two cores; slim CSRNet on B, about half an hour a seed on one; CSRNet at
+Hours: published MCNN weights, minutes on two cores; slim CSRNet on B, an hour a seed on one; CSRNet at
 full width needs a GPU and ImageNet weights (fetched by PyTorch and checked by their hash).
 """
 
