@@ -34,7 +34,8 @@ def logger_of(flags: Flags, place: Place) -> WandbLogger | None:
             name=None if os.environ.get("WANDB_SWEEP_ID") else place.folder.name,
             group=os.environ.get("WANDB_RUN_GROUP") or place.folder.name,
             id=os.environ.get("WANDB_RUN_ID") or _id(place),
-            save_dir=place.folder,
+            # in full, because wandb's service may have begun in another folder
+            save_dir=place.folder.absolute(),
             mode=mode,  # not ``offline=``, by which Lightning sets WANDB_MODE for good
             settings=wandb_session.known(wandb_session.patience()),
         )
