@@ -1,7 +1,7 @@
 """Measure every case: first that all implementations agree, then their CPU time on one thread, in the same run.
 
-    python -m benchmarks.run                                  # everything; seven minutes on one quiet core
-    python -m benchmarks.run --quick                          # only what the promised figures read; three minutes
+    python -m benchmarks.run                                  # everything; eight minutes on a quiet machine
+    python -m benchmarks.run --quick                          # only what the promised figures read
     python -m benchmarks.run --only density_500_heads         # or --only gaussian_conv, topdown, loading
     python -m benchmarks.run --publish                        # everything, into benchmarks/results and the README
 
