@@ -1,5 +1,6 @@
 """What the data modules of published crowd data sets have in common: named sizes, and regions that count."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from dotally.data.sampling import Item, derive_seed
 from dotally.data.transforms import Augmentation
 
 
-class PublishedDataModule(CrowdDataModule):
+class PublishedDataModule(CrowdDataModule, ABC):
     """Base of the published data sets. A subclass names its set and implements :meth:`records`.
 
     Attributes:
@@ -55,9 +56,9 @@ class PublishedDataModule(CrowdDataModule):
             )
         self.sigma, self.resize, self.draft = sigma, resize, draft
 
+    @abstractmethod
     def records(self, roots: Sequence[Path], split: Split) -> list[Record]:
         """Return the pictures of one split; "val" is never part of "test"."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what its splits are")
 
     @override
     def dataset(self, split: Split, augmentation: Augmentation | None = None) -> CrowdDataset:
