@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 OWN = {
     "predict": ("dotally.predict.command", "count people in pictures and folders of pictures"),
     "localize": ("dotally.predict.localize_command", "find in pictures what a classifier saw: boxes and evidence"),
+    "weights": ("dotally.predict.weights_command", "list weights by name, or make a small file of a finished run's"),
     "verify": ("dotally.experiment.verify", "recompute every published table from committed results"),
     "wandb-push": ("dotally.experiment.push", "mirror finished runs to Weights & Biases"),
 }

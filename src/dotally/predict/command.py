@@ -10,7 +10,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments; imports nothing that takes time."""
     add = parser.add_argument
     add("sources", nargs="+", type=Path, metavar="SOURCE", help="pictures, and folders searched for pictures")
-    add("--weights", required=True, metavar="FILE|NAME", help="a weights file, or a finished run such as TABLE/ROW")
+    add("--weights", metavar="FILE|NAME", help="a weights file or a name of `dotally weights` (default: those shipped)")
     add("--out", required=True, type=Path, metavar="DIR", help="where counts.csv, summary.json and overlays/ go")
     add("--truth", type=Path, metavar="FILE", help="annotated heads: .mat, a folder of them, or a csv with file,x,y")
     add("--arch", metavar="NAME", help="network of a weights file that does not name it, such as csrnet")
@@ -43,9 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
     from dotally.predict.counter import Counter
     from dotally.predict.folder import predict
     from dotally.predict.terminal import say
+    from dotally.predict.weights_file import DEFAULT
 
     counter = Counter.load(
-        arguments.weights, arch=arguments.arch, device=arguments.device, longest_side=arguments.longest_side
+        arguments.weights or DEFAULT, arch=arguments.arch, device=arguments.device, longest_side=arguments.longest_side
     )
     for line in counter.describe():
         say(line, stderr=True)

@@ -14,6 +14,8 @@ from dotally.models import RawWeights, SmallClassifier, build_model, list_models
 from dotally.tasks import CountingTask
 
 RUNS = Path("runs")
+# what `dotally predict` counts with when nothing else is named
+DEFAULT = "shanghaitech-b-slim"
 # beside src in a checkout; an installed package has none
 SHIPPED = Path(__file__).parents[3] / "weights"
 
@@ -127,7 +129,7 @@ def find_weights(weights: str | Path) -> Path:
     """
     if Path(weights).is_file():
         return Path(weights)
-    shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.pt"))}
+    shipped = _shipped()
     if str(weights) in shipped:
         return shipped[str(weights)]
     runs = list(_finished_runs())
@@ -136,13 +138,23 @@ def find_weights(weights: str | Path) -> Path:
     if len(cells) > 1:
         raise WeightsError(f"{weights}: several runs are called so: {', '.join(cells)}; add the column")
     if not found:
-        names = [*shipped, *sorted({run.cell for run in runs})]
+        names = list(named_weights())
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         raise WeightsError(
             f"{weights}: no such weights file, and no weights of that name; "
             f"names are: {', '.join(names[:_SHOWN]) or 'none so far'}{more}"
         )
     return max(found, key=lambda run: run.finished).checkpoint
+
+
+def named_weights() -> dict[str, Path]:
+    """Return the files that go by a name: those shipped with the code, and the newest of every finished run."""
+    runs = sorted(_finished_runs(), key=lambda run: (run.cell, run.finished))
+    return _shipped() | {run.cell: run.checkpoint for run in runs}
+
+
+def _shipped() -> dict[str, Path]:
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.pt"))}
 
 
 def counting_networks() -> list[str]:
