@@ -1,169 +1,250 @@
-"""Measure every case: first that all implementations agree, then their CPU time on one thread, in the same run.
+"""Speed beside the peers: every operator, and the way from the JPEG to the table.
 
-    python -m benchmarks.run                                  # everything; eight minutes on a quiet machine
+    python -m benchmarks.run                                  # everything; a quarter of an hour on two quiet cores
     python -m benchmarks.run --quick                          # only what the promised figures read
-    python -m benchmarks.run --only density_500_heads         # or --only gaussian_conv, topdown, loading
-    python -m benchmarks.run --publish                        # everything, into benchmarks/results and the README
+    python -m benchmarks.run --only topdown                   # a suite, a case, or what their names begin with
+    python -m benchmarks.run --only gaussian_conv_128 --pair "unfused bank, dotally, exact"
+    python -m benchmarks.run --publish                        # everything, into benchmarks/results, docs and README
 
-Times are medians of CPU seconds of this process (of wall time where workers help), and peers take turns, so a busy
-machine does not spoil their ratio; peers that take many seconds run once. Where there is a GPU, the cases that can use
-it are measured there. Denormals are flushed for all, and taps whose products would be below 1e-30 are zero. GFLOP and
-MB are what a model counts.
+First the ceilings are measured: bytes copied and matrix products a second. For each case a gate then compares what the
+implementations compute; no time is taken before it passes. Peers take turns in one process, so a machine that grows
+busy does not spoil their ratio; times are medians, with the lowest and the highest, and ratios have a 95 % bootstrap
+interval over turns. CPU seconds of this process on one thread count on a CPU, wall time where workers or processes
+help, and events on the device on a GPU. Denormals are flushed for all. Without a GPU there are two tables more: the
+kernels as compiled for one, and what a model counts of them.
 """
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 
-from benchmarks import density, figures, gaussian_conv, loading, topdown
-from benchmarks.plot import plot
-from benchmarks.registry import Case, Skipped
-from dotally.experiment.environment import environment
-from dotally.files import write_json, write_text
+from benchmarks.ceilings import ceilings, floor
+from benchmarks.record import Record, publish
+from benchmarks.registry import Case, Skipped, Suite, suites
+from benchmarks.timing import captured, interval, take_turns
+from dotally.experiment.promises import measured_figures, read_promises
+from dotally.experiment.speed import case_head, case_lines, number, promised_table
 
-PUBLISHED = Path(__file__).parent / "results" / "cpu.json"
-_KEYS = {"cpu": "cpu_seconds", "cuda": "gpu_seconds", "wall": "wall_seconds"}
+ROOT = Path(__file__).parents[1]
+KEYS = {"cpu": "cpu_seconds", "cuda": "gpu_seconds", "wall": "wall_seconds"}
+PAIRED_TURNS = 20
 
 
-def measure(case: Case) -> dict[str, Any]:
-    """Gate a case, time it, and return a row per implementation."""
+def measure(case: Case, flags: argparse.Namespace, rates: dict[str, float]) -> dict[str, Any]:
+    """Gate a case, time it, and return its row of the record.
+
+    Raises:
+        AssertionError: The implementations differ; nothing was timed.
+    """
     case.gate()
-    taken = _time_all(case)
-    ours = median(taken[case.ours])
-    rows = [_row(case, name, times, ours) for name, times in taken.items()]
-    return {"case": case.name, "about": case.about, "device": case.device, "facts": dict(case.facts), "rows": rows}
+    kept: dict[str, Any] = {key: True for key in ("cold", "graph") if getattr(flags, key)}
+    if flags.graph:
+        case, lost = _captured(case)
+        kept |= {"lost": lost} if lost else {}
+    taken = take_turns(case.implementations, case.repeats, case.device, flags.seconds, cold=flags.cold)
+    rows = [_row(case, name, taken, rates) for name in taken]
+    if case.device == "cuda" and not flags.graph:
+        for row in rows:
+            row["peak_megabytes"] = _peak_memory(case.implementations[row["implementation"]]) / 1e6
+    about = {"case": case.name, "about": case.about, "ours": case.ours, "device": case.device}
+    return {**about, "facts": dict(case.facts), **kept, "rows": rows}
 
 
-def _row(case: Case, name: str, taken: list[float], ours: float) -> dict[str, Any]:
-    middle = median(taken)
-    row = {
-        "implementation": name,
-        _KEYS[case.device]: middle,
-        "spread": [min(taken), max(taken)],
-        "repeats": len(taken),
-        "times_ours": round(middle / ours, 2 if middle < 10 * ours else 1),
-    }
-    if "pictures" in case.facts:
-        row["pictures_per_second"] = round(case.facts["pictures"] / middle, 1)
+def _row(case: Case, name: str, taken: dict[str, list[float]], rates: dict[str, float]) -> dict[str, Any]:
+    mine, ours = taken[name], taken[case.ours]
+    middle = median(mine)
+    row: dict[str, Any] = {"implementation": name, KEYS[case.device]: middle, "spread": [min(mine), max(mine)]}
+    row |= {"repeats": len(mine), "taken": mine, "times_ours": middle / median(ours)}
+    if name != case.ours and (sure := interval(mine, ours)):
+        row["interval"] = sure
+    for fact in ("pictures", "steps"):
+        if fact in case.facts:
+            row[f"{fact}_per_second"] = case.facts[fact] / middle
     flop, moved = case.work.get(name, (0.0, 0.0))
     if flop:
-        row |= {"gflop": round(flop / 1e9, 3), "gflop_per_second": round(flop / 1e9 / middle, 2)}
-    return row | ({"megabytes": round(moved / 1e6, 1)} if moved else {})
+        row |= {"gflop": flop / 1e9, "gflop_per_second": flop / 1e9 / middle}
+    if moved:
+        row["megabytes"] = moved / 1e6
+    if bound := floor(flop, moved, rates, case.rate):
+        row |= {"ceiling": bound[0] / middle, "bound": bound[1]}
+    return row
 
 
-def _time_all(case: Case) -> dict[str, list[float]]:
-    """Return the seconds of every run: in turns, so that a machine that grows busy slows all peers alike."""
-    time_one = {"cpu": _cpu_seconds, "cuda": _gpu_seconds, "wall": _wall_seconds}[case.device]
-    taken: dict[str, list[float]] = {name: [] for name in case.implementations}
+def _captured(case: Case) -> tuple[Case, dict[str, str]]:
+    """Return the case with every implementation as a CUDA graph, and why some could not be one."""
+    graphs, lost = {}, {}
     for name, run in case.implementations.items():
-        if case.repeats[name] > 1:  # warmed up once
-            run()
-    for turn in range(max(case.repeats.values())):
-        for name, run in case.implementations.items():
-            if turn < case.repeats[name]:
-                taken[name].append(time_one(run))
-    return taken
+        try:
+            graphs[name] = captured(run)
+        except RuntimeError as error:
+            torch.cuda.synchronize()
+            lost[name] = str(error).splitlines()[0]
+    if case.ours not in graphs:
+        raise RuntimeError(f"no CUDA graph holds {case.ours}: {lost[case.ours]}")
+    return replace(case, implementations=graphs, repeats={name: case.repeats[name] for name in graphs}), lost
 
 
-def _cpu_seconds(run: Callable[[], object]) -> float:
-    start = time.process_time()
+def _peak_memory(run: Any) -> int:
+    torch.cuda.reset_peak_memory_stats()
     run()
-    return time.process_time() - start
-
-
-def _wall_seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
-def _gpu_seconds(run: Callable[[], object]) -> float:
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-    begin.record()
-    run()
-    end.record()
-    end.synchronize()
-    return float(begin.elapsed_time(end)) / 1e3
-
-
-def markdown(results: list[dict[str, Any]], skipped: list[dict[str, str]] | None = None) -> str:
-    """Render the promised figures, all measurements, and what could not be measured."""
-    lines = [
-        *figures.markdown(results).splitlines(),
-        "",
-        "| case | implementation | CPU time on one thread, or GPU or wall time | times ours | GFLOP | GFLOP/s | MB |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for result in results:
-        for row in result["rows"]:
-            taken = f"{next(row[key] for key in _KEYS.values() if key in row) * 1e3:,.1f} ms"
-            if "pictures_per_second" in row:
-                taken += f" ({row['pictures_per_second']:,g} pictures/s)"
-            model = (f"{row[key]:,g}" if key in row else "" for key in ("gflop", "gflop_per_second", "megabytes"))
-            cells = (result["about"], row["implementation"], taken, f"{row['times_ours']:,g}", *model)
-            lines.append(f"| {' | '.join(cells)} |")
-    lines += [f"\nNot measured: {each['case']}, because {each['reason']}" for each in skipped or []]
-    return "\n".join(lines) + "\n"
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated()
 
 
 def quick(case: Case) -> Case | None:
     """Return what the promised figures read of a case, each at most three times; None if that is nothing."""
-    names = figures.needed(case.name)
-    if not names:
-        return None
+    promises = [promise for promise in read_promises(ROOT) if promise.case == case.name]
+    names = {name for promise in promises for name in (promise.over, promise.under or case.ours)} & {*case.repeats}
+    return narrowed(case, names | {case.ours}, most=3) if names and not case.long else None
+
+
+def paired(case: Case, pair: str) -> Case | None:
+    """Return a case of two implementations, "A,B" where both names may hold commas; None if it lacks one."""
+    parts = pair.split(",")
+    for i in range(1, len(parts)):
+        first, second = (",".join(half).strip() for half in (parts[:i], parts[i:]))
+        if {first, second} <= case.implementations.keys() and first != second:
+            repeats = dict.fromkeys((first, second), PAIRED_TURNS)
+            return replace(narrowed(case, {first, second}), ours=second, repeats=repeats)
+    return None
+
+
+def narrowed(case: Case, names: set[str], most: int | None = None) -> Case:
+    """Return a case of some of its implementations, each run so often at most."""
     kept = {name: run for name, run in case.implementations.items() if name in names}
-    return replace(case, implementations=kept, repeats={name: min(case.repeats[name], 3) for name in kept})
+    return replace(case, implementations=kept, repeats={n: min(case.repeats[n], most or case.repeats[n]) for n in kept})
 
 
-def main() -> int:
-    """Measure what was asked for and write it; 1 if a gate is red, which prints no time."""
+def chosen(case: Case, flags: argparse.Namespace) -> Case | None:
+    """Return what the flags leave of a case."""
+    if flags.graph and case.device != "cuda":
+        return None
+    if flags.pair:
+        return paired(case, flags.pair)
+    return quick(case) if flags.quick else case
+
+
+def listed(only: str, record: Record) -> Iterator[tuple[str, Case | Skipped]]:
+    """Yield the cases that are asked for, each with its suite; what cannot be listed goes into the record."""
+    for suite in suites():
+        if not isinstance(suite, Suite):
+            record.fail(*suite)
+            continue
+        record.value["suites"][suite.name] = suite.about
+        for case in suite.cases:
+            if suite.name.startswith(only) or case.name.startswith(only):
+                yield suite.name, case
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure what was asked for, writing as it goes; 1 if a gate is red or something failed, 2 for wrong use."""
+    flags = parse(arguments)
+    _steady()
+    record = Record.open(flags)
+    try:
+        _measure_all(flags, record)
+    except KeyboardInterrupt:
+        print(f"stopped; --resume goes on with what lies in {record.path or 'no file'}", file=sys.stderr)
+        return 130
+    record.finish()
+    if flags.publish:
+        print(f"wrote {', '.join(publish(record, ROOT))}")
+    elif found := measured_figures(record.value, ROOT):
+        print("\n" + promised_table(found))
+    return int(bool(record.value["failed"]))
+
+
+def _measure_all(flags: argparse.Namespace, record: Record) -> None:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if record.path:
+        print(f"writing {record.path} as it goes", flush=True)
+    if "ceilings" not in record.value:
+        record.value["ceilings"] = ceilings(device)
+        record.save()
+    rates = record.value["ceilings"]
+    print("ceilings:", ", ".join(f"{name} {number(rate / 1e9)} G/s" for name, rate in rates.items()), flush=True)
+    print("\n".join(["", *case_head()]), flush=True)
+    known = False
+    for suite, case in listed(flags.only, record):
+        known = True
+        if isinstance(case, Skipped):
+            record.skip(case)
+        elif (left := chosen(case, flags)) and not record.has(case.name):
+            # several threads or processes have no ceiling here: the processor's is that of one thread
+            _measure_one(suite, left, flags, record, rates if case.device == device else {})
+    if not known:
+        record.fail(flags.only, "no suite and no case is called so")
+    elif not any(record.value[key] for key in ("results", "skipped", "failed")):
+        record.fail(flags.pair or flags.only, "no case has what these options ask for")
+    if device == "cpu" and not (flags.quick or flags.pair or flags.only):
+        for step in ("static", "models"):
+            try:
+                getattr(import_module("benchmarks.offline"), step)(record)
+            except Exception as error:  # what was timed counts without them
+                record.fail(step, f"{type(error).__name__}: {error}")
+
+
+def _measure_one(suite: str, case: Case, flags: argparse.Namespace, record: Record, rates: dict[str, float]) -> None:
+    try:
+        result = {"suite": suite, **measure(case, flags, rates)}
+    except AssertionError as error:
+        record.fail(case.name, f"the implementations differ, so nothing was timed: {error}")
+    except Exception as error:  # the other cases are to be measured whatever happens to this one
+        record.fail(case.name, f"{type(error).__name__}: {error}")
+    else:
+        record.add(result)
+        print("\n".join(case_lines(result)), flush=True)
+        if flags.pair:
+            print(_halves(result), flush=True)
+
+
+def _halves(result: dict[str, Any]) -> str:
+    """Say a pair's ratio in each half of the turns, so that drift shows."""
+    rows = {row["implementation"]: row["taken"] for row in result["rows"]}
+    ours = rows.pop(result["ours"])
+    ((name, peer),) = rows.items()
+    half = min(len(ours), len(peer)) // 2
+    if not half:
+        return f"{name} / {result['ours']}: one turn"
+    halves = [median(peer[part]) / median(ours[part]) for part in (slice(half), slice(half, None))]
+    return f"{name} / {result['ours']}: first half of the turns {number(halves[0])}, second half {number(halves[1])}"
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", metavar="CASE", help="a name, or what names begin with")
-    parser.add_argument("--quick", action="store_true", help="only what the promised figures read")
-    parser.add_argument("--out", type=Path, help="a JSON file; Markdown and plot go beside it")
-    parser.add_argument("--publish", action="store_true", help=f"write {PUBLISHED.name} and the README's block")
-    flags = parser.parse_args()
-    if flags.publish and (flags.only or flags.quick):
-        parser.error("--publish needs everything measured: leave out --only and --quick")
+    parser.add_argument("--only", metavar="NAME", default="", help="a suite, a case, or what their names begin with")
+    parser.add_argument("--quick", action="store_true", help="only what the promised figures read, three runs at most")
+    parser.add_argument("--pair", metavar="A,B", help="two implementations in 20 turns, A / B with its interval")
+    parser.add_argument("--cold", action="store_true", help="flush the caches before every run")
+    parser.add_argument("--graph", action="store_true", help="replay CUDA graphs instead of launching; needs a GPU")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for each implementation of a case (default: 60)")
+    parser.add_argument("--out", type=Path, metavar="JSON", help="where to write; Markdown and plots go beside it")
+    parser.add_argument("--resume", action="store_true", help="keep what a stopped run of this commit has measured")
+    parser.add_argument("--publish", action="store_true", help="write the committed results, docs/speed.md and README")
+    flags = parser.parse_args(arguments)
+    part = flags.only or flags.quick or flags.pair or flags.cold or flags.graph
+    if flags.publish and part:
+        parser.error("--publish needs everything measured: leave out --only, --quick, --pair, --cold and --graph")
+    if flags.graph and not torch.cuda.is_available():
+        parser.error("--graph replays CUDA graphs, and PyTorch sees no CUDA GPU here")
+    if flags.resume and part and not flags.out:
+        parser.error("--resume of a part needs its --out")
+    return flags
+
+
+def _steady() -> None:
     torch.set_num_threads(1)
     # subnormal numbers slow some implementations several times, and would make the others look good
     torch.set_flush_denormal(True)
     torch.backends.cudnn.benchmark = True
-    results: list[dict[str, Any]] = []
-    skipped: list[dict[str, str]] = []
-    for case in (*density.cases(), *gaussian_conv.cases(), *topdown.cases(), *loading.cases()):
-        if not case.name.startswith(flags.only or ""):
-            continue
-        if isinstance(case, Skipped):
-            skipped.append({"case": case.name, "reason": case.reason})
-        elif chosen := quick(case) if flags.quick else case:
-            print(f"{chosen.name} ...", file=sys.stderr)
-            try:
-                results.append(measure(chosen))
-            except AssertionError as error:
-                print(f"{case.name}: the implementations differ, so nothing was timed: {error}", file=sys.stderr)
-                return 1
-    print(markdown(results, skipped))
-    if out := PUBLISHED if flags.publish else flags.out:
-        _write(out, results, skipped)
-    if flags.publish:
-        write_text(figures.README, figures.filled(figures.README.read_text(encoding="utf-8"), results))
-    return 0
-
-
-def _write(path: Path, results: list[dict[str, Any]], skipped: list[dict[str, str]]) -> None:
-    reached = figures.reached(results)
-    write_json(path, {"environment": environment(), "figures": reached, "results": results, "skipped": skipped})
-    write_text(path.with_suffix(".md"), markdown(results, skipped))
-    plot(results, path.with_suffix(".png"))
-    print(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -4,16 +4,17 @@ Weights are drawn by He's rule from seed 0, pictures from seed 1. The pass is ti
 what it reads. A dense pass, where every unit of a layer is active, is what a pass without lists of active units costs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.registry import Case
 from dotally.models import build_model
+from dotally.models.cost import network_cost
 from dotally.ops import td_conv2d
 from dotally.stnet import STNet
 from dotally.stnet.bottom_up import BottomUp
@@ -22,6 +23,7 @@ from dotally.stnet.network import evaluating
 LAYER = "features.6"  # of AlexNet: 192 to 384 channels, 3 x 3 on 13 x 13 cells
 # stop layers by network; VGG-16's pool3 is that of the published table
 PASSES = (("alexnet", "image", "the image"), ("vgg16", "features.16", "pool3"))
+GPU_PASSES = (("vgg16", "features.23", "pool4"),)
 _OPEN = ExitStack()  # recorded forward passes, for as long as the program runs
 
 
@@ -37,25 +39,27 @@ def cases() -> Iterator[Case]:
     """Yield the passes of whole networks, then one layer."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     batch = 64 if device == "cuda" else 8
-    for name, stop, where in PASSES:
+    for name, stop, where in (*PASSES, *(GPU_PASSES if device == "cuda" else ())):
         yield _pass_case(name, stop, where, batch, device)
     yield _layer_case(batch if device == "cuda" else 1, device)  # a dense pass takes long
 
 
 def _pass_case(name: str, stop: str, where: str, batch: int, device: str) -> Case:
-    work = {"forward": (2.0 * batch * _multiplications(name), 0.0)}
+    implementations: dict[str, Callable[[], object]] = {
+        "top-down pass": lambda: observed(name, stop, batch, device).seen.explain(),
+        "forward": lambda: _forward(observed(name, stop, batch, device)),
+    }
+    if device == "cuda":
+        implementations["forward, bf16"] = lambda: _forward(observed(name, stop, batch, device), half=True)
     return Case(
         name=f"topdown_{name}_to_{where.removeprefix('the ')}{'_cpu' if device == 'cpu' else ''}",
         about=f"{name}, {batch} pictures of 224x224, random weights, top-down pass to {where}",
         ours="top-down pass",
-        implementations={
-            "top-down pass": lambda: _observed(name, stop, batch, device).seen.explain(),
-            "forward": lambda: _forward(_observed(name, stop, batch, device)),
-        },
+        implementations=implementations,
         gate=partial(_gate_pass, name, stop, batch, device),
-        repeats={"top-down pass": 5, "forward": 5},
+        repeats=dict.fromkeys(implementations, 5 if device == "cpu" else 20),
         facts={"batch": batch, "side": 224, "stop": stop, "seed": 0},
-        work=work,
+        work={"forward": (_forward_flops(name, batch), 0.0)},
         device=device,
     )
 
@@ -87,17 +91,27 @@ def _layer_case(batch: int, device: str) -> Case:
 
 
 @cache
-def _observed(name: str, stop: str, batch: int, device: str) -> Pass:
+def observed(name: str, stop: str, batch: int, device: str, keep: Literal["all"] | tuple[str, ...] = ()) -> Pass:
+    """Return a network after a forward pass that recorded what a top-down pass reads.
+
+    Args:
+        name: Of the network.
+        stop: Layer where the pass ends.
+        batch: Pictures.
+        device: "cpu" or "cuda".
+        keep: Further layers whose gatings are returned.
+    """
     torch.manual_seed(0)
     model = build_model(name).eval().requires_grad_(False).to(device)
     images = torch.randn(batch, 3, 224, 224, generator=torch.Generator().manual_seed(1)).to(device)
-    seen = _OPEN.enter_context(STNet(model, stop=stop).observe(images))
+    seen = _OPEN.enter_context(STNet(model, stop=stop, keep=keep).observe(images))
     return Pass(model, images, seen)
 
 
-def _forward(observed: Pass) -> Tensor:
-    with torch.no_grad(), evaluating(observed.model):
-        result: Tensor = observed.model(observed.images)
+def _forward(given: Pass, *, half: bool = False) -> Tensor:
+    amp = torch.autocast(given.images.device.type, torch.bfloat16, enabled=half)
+    with torch.no_grad(), evaluating(given.model), amp:
+        result: Tensor = given.model(given.images)
     return result
 
 
@@ -118,14 +132,14 @@ def _layer(batch: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
 
 def _gate_pass(name: str, stop: str, batch: int, device: str) -> None:
     """Want a finite map whose mass is at most 1 a picture, the same again, and the same for a picture alone."""
-    observed = _observed(name, stop, batch, device)
-    first, again = (observed.seen.explain() for _ in range(2))
+    found = observed(name, stop, batch, device)
+    first, again = (found.seen.explain() for _ in range(2))
     gating = first.gating[stop]
     mass = gating.flatten(1).sum(1)
     assert bool(torch.isfinite(gating).all()), "the gating is not finite"
     assert bool((gating >= 0).all() and (mass <= 1 + 1e-4).all() and mass.max() > 0), f"masses are {mass.tolist()}"
     assert torch.equal(gating, again.gating[stop]), "a second pass gives another gating"
-    assert bool((_forward(observed) == first.logits).all()), "the recorded forward pass is another one"
+    assert bool((_forward(found) == first.logits).all()), "the recorded forward pass is another one"
 
 
 def _gate_layer(batch: int, device: str) -> None:
@@ -139,20 +153,7 @@ def _gate_layer(batch: int, device: str) -> None:
     assert float(whole.sum()) > 0, "nothing was handed down"
 
 
-def _multiplications(name: str) -> float:
-    """Count a network's multiplications for one picture of 224 x 224, on shapes alone."""
+def _forward_flops(name: str, batch: int) -> float:
     with torch.device("meta"):
-        model, images = build_model(name).eval(), torch.empty(1, 3, 224, 224)
-    found = []
-
-    def note(module: nn.Module, _: object, output: Tensor) -> None:
-        weight = module.weight
-        assert isinstance(weight, Tensor)
-        found.append(float(weight[0].numel() * output[0].numel()))
-
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            module.register_forward_hook(note)
-    with torch.no_grad():
-        model(images)
-    return sum(found)
+        model = build_model(name)
+    return float(network_cost(model, (224, 224), batch=batch).flops)

@@ -1,4 +1,4 @@
-"""The kernels of top-down gating in the forms that AlexNet and VGG-16 launch, for ``benchmarks.compile_ahead``."""
+"""The kernels of top-down gating in the forms that the classic networks launch, for ``benchmarks.compile_ahead``."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,15 +14,17 @@ LIST = {"cells": "*i32", "values": "*fp32", "count": "*i32"}
 def forms() -> Iterator[dict[str, Any]]:
     """Yield the fields of a ``Case`` for every form; ``quick`` ones stand for their kernel."""
     yield from _worklist()
-    for channels, side, quick in ((512, 3, True), (3, 11, False), (256, 6, False), (512, 7, False)):
-        yield _theta(channels, side, "*fp32", quick)
+    for channels, side in ((512, 3), (3, 7), (3, 11), (256, 6), (512, 5), (512, 7)):  # each plan of products
+        yield _theta(channels, side, "*fp32", side == 3)
     yield _theta(512, 3, "*bf16", False)
-    for channels, side, quick in ((512, 3, True), (3, 11, False), (64, 5, False), (256, 6, False), (512, 7, False)):
-        yield _group(channels, side, "*fp32", quick)
+    for channels, side in ((512, 3), (3, 7), (3, 11), (64, 5), (256, 6), (512, 7)):
+        yield _group(channels, side, "*fp32", side == 3)
     yield _group(512, 3, "*bf16", False)
     for inputs, mode, quick in (
         (4096, "stat", True),
         (1024, "stat", False),
+        (9216, "stat", False),
+        (16384, "stat", False),
         (25088, "all", False),
         (512, "top1", False),
     ):

@@ -1,4 +1,4 @@
-"""What re-implementations of CSRNet and its peers report on ShanghaiTech, beside our runs of one of their recipes.
+"""What re-implementations of CSRNet and its peers report, beside our runs of one of their recipes on ShanghaiTech.
 
     python experiments/csrnet_reimplementations.py                    # everything, three seeds: needs a GPU
     python experiments/csrnet_reimplementations.py --only 'c3-*.B'
@@ -68,6 +68,9 @@ QUOTED: dict[tuple[str, str], Printed] = {
     ("CSRNet-keras", "B"): keras(11.01, 11.00, 16.32),
     ("CommissarMa CSRNet", "B"): printed(8.68, None, "README of CommissarMa/CSRNet-pytorch"),
     ("lwcc CSRNet", "B"): printed(11.27, 19.32, "README of lwcc"),
+    ("C3 MCNN", "UCF-QNRF"): printed(243.5, 364.7, C3),
+    ("C3 ResNet-50", "UCF-QNRF"): printed(114.7, 205.7, C3),
+    ("C3 VGG-16", "UCF-QNRF"): printed(119.3, 207.7, C3),
     ("CSRNet-keras", "A-on-B"): printed(19.80, 33.29, KERAS_FILES),
     ("CSRNet-keras", "B-on-A"): printed(137.16, 232.64, KERAS_FILES),
 }
@@ -108,7 +111,7 @@ CELLS: list[Cell] = [
 
 TABLE = Table(
     id="csrnet_reimplementations",
-    title="Re-implementations on ShanghaiTech",
+    title="Re-implementations of CSRNet and its peers",
     source="their READMEs and result files",
     cells=CELLS,
     notes=[

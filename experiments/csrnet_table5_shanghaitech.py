@@ -107,7 +107,7 @@ CELLS: list[Cell] = [
             row="csrnet",
             column=part,
             task=csrnet,
-            data=partial(ShanghaiTech, part=part, augmentation="patches", batch_size=1),
+            data=partial(ShanghaiTech, part=part, augmentation="patches", batch_size=1, keep_in_memory=True),
             max_epochs=25,
             paper=printed("CSRNet", part),
             note="lr 1e-6 and patches as printed; momentum 0.95 from the published code; epochs are not printed: "

@@ -12,8 +12,8 @@ and mirroring only. What stands for GauNet are our networks: its code cannot run
 Printed beside GauNet's rows is what others quote of them, each with its source and how sure that is; beside plain rows,
 what the C^3 Framework reached with this recipe, choosing on the test split.
 
-Data: ShanghaiTech, UCF_CC_50 (five folds and their mean), UCF-QNRF, JHU-CROWD++ and TRANCOS. ``csrnet`` and
-``gaunet-csrnet`` begin with ImageNet weights, which PyTorch fetches and whose hash is checked; ResNet-50 does not yet.
+Data: ShanghaiTech, UCF_CC_50 (five folds and their mean), UCF-QNRF, JHU-CROWD++ and TRANCOS. CSRNet and ResNet-50 begin
+with ImageNet weights, which PyTorch fetches and whose hash is checked, but for their Gaussian layers and heads.
 
 Hours: not measured; needs GPUs, see ``--plan``.
 """
@@ -64,7 +64,7 @@ TASKS = {
         stride=stride,
         lr=lr,
         model_kwargs=arguments,
-        imagenet="imagenet" if row.endswith("csrnet") else None,
+        imagenet="imagenet" if row.endswith(("csrnet", "resnet50")) else None,
     )
     for row, (model, arguments, stride, lr) in NETWORKS.items()
 }
@@ -173,7 +173,6 @@ TABLE = Table(
         "Passes over the pictures on sets other than ShanghaiTech, and the size rule on JHU-CROWD++, are ours.",
         "The loss is a mean over cells of the network's stride, the C^3 Framework's over pixels; its SSIM term for "
         "SANet is left out.",
-        "ResNet-50 begins with random weights, the C^3 Framework's with ImageNet's.",
         "UCF_CC_50 is the mean of five folds in the order of the files; which ones others drew is not published.",
     ],
 )

@@ -227,3 +227,19 @@ def carpk_tree(folder: Path, train: int = 10, test: int = 3) -> Path:
             lines = "".join(f"{x - 2:.0f} {y - 2:.0f} {x + 2:.0f} {y + 2:.0f} 1\n" for x, y in points)
             (base / "Annotations" / f"{name}.txt").write_text(lines)
     return base
+
+
+def mtc_tree(folder: Path, train: int = 10, test: int = 3) -> Path:
+    """``maize_counting_dataset``; the last test picture shows no tassel, whose boxes MATLAB writes as 0 x 0."""
+    base = folder / "maize_counting_dataset"
+    for place, count in (("trainval", train), ("test", test)):
+        (base / place / "labels").mkdir(parents=True)
+        for number in range(1, count + 1):
+            points = points_of(number, count=0 if (place, number) == ("test", count) else None)
+            name = f"T0001_XM_201108{number:02}100243_0{len(place) % 3}"
+            picture(base / place / "images" / f"{name}.jpg", points)
+            boxes = np.column_stack([points - 2, np.full((len(points), 2), 5.0)]) if len(points) else np.zeros((0, 0))
+            # the fields are read by their place; their names are ours
+            annotation = {"filename": f"{name}.jpg", "boxes": boxes}
+            savemat(base / place / "labels" / f"{name}.mat", {"annotation": annotation}, do_compression=True)
+    return base

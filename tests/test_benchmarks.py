@@ -1,19 +1,27 @@
 """The benchmarks' own parts: peers compute what they claim, gates turn red, and cases are cheap to list."""
 
 import json
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks import density, figures, gaussian_conv, loading, topdown
-from benchmarks.plot import plot
-from benchmarks.registry import Case, Skipped
-from benchmarks.run import PUBLISHED, markdown, measure, quick
+import benchmarks.run
+from benchmarks import density, gaussian_conv, loading, offline, timing, topdown
+from benchmarks.record import SHOWN_IN, Record, publish
+from benchmarks.registry import Case, Skipped, Suite, suites
+from benchmarks.run import measure, parse, quick
+from dotally.experiment.promises import read_promises
+from dotally.experiment.speed import case_head, case_lines
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("size", [(9, 40), (18, 18), (37, 5)])
@@ -46,73 +54,187 @@ def test_cases_are_listed_without_building_anything_and_say_where_they_ran() -> 
         assert case.name.endswith("_cpu") == (case.device == "cpu")
 
 
-def test_operations_of_alexnet_are_those_of_its_layers() -> None:
-    assert topdown._multiplications("alexnet") == pytest.approx(714e6, rel=1e-3)  # torchvision's table: 0.71 GFLOPS
+PEERS: dict[str, Any] = {"fast": lambda: sum(range(1000)), "slow, very": lambda: sum(range(100_000))}
 
 
-def test_a_measurement_has_a_row_for_each_peer() -> None:
-    case = Case(
-        name="sum",
-        about="a sum",
-        ours="fast",
-        implementations={"fast": lambda: sum(range(1000)), "slow": lambda: sum(range(100_000))},
-        gate=lambda: None,
-        repeats={"fast": 3, "slow": 1},
-        facts={},
-        work={"slow": (1e5, 0.0)},
-    )
-    result = measure(case)
-    assert [row["implementation"] for row in result["rows"]] == ["fast", "slow"]
-    assert result["rows"][0]["times_ours"] == 1
-    assert result["rows"][1]["gflop"] == 0
-    table = markdown([result]).split("\n\n")[1]
-    assert table.count("\n") == 4
-    assert "| a sum | slow |" in table
-    assert len({line.count("|") for line in table.splitlines()}) == 1
+def a_case(name: str = "sum", **more: Any) -> Case:
+    fields: dict[str, Any] = {"about": "a sum", "ours": "fast", "implementations": PEERS, "gate": lambda: None}
+    return Case(name=name, **fields | {"repeats": {"fast": 3, "slow, very": 4}, "facts": {}} | more)
 
 
-def test_every_figure_reads_rows_that_exist_and_a_quick_run_keeps_only_these() -> None:
+def test_a_measurement_has_a_row_for_each_peer_with_its_share_of_the_ceiling() -> None:
+    case = a_case(work={"slow, very": (1e5, 0.0), "fast": (1.0, 1e3)}, facts={"pictures": 2, "steps": 1})
+    result = measure(case, parse([]), {"copy": 1e9, "fp32": 1e9})
+    fast, slow = result["rows"]
+    assert (fast["implementation"], fast["times_ours"], fast["bound"]) == ("fast", 1, "copy")
+    assert slow["ceiling"] == pytest.approx(1e-4 / slow["cpu_seconds"])
+    assert slow["pictures_per_second"] == pytest.approx(2 * slow["steps_per_second"])
+    assert slow["interval"][0] <= slow["times_ours"] * 1.5
+    assert len({line.count("|") for line in (*case_head(), *case_lines(result))}) == 1
+
+
+def test_no_time_is_taken_before_the_gate_passes_and_the_other_cases_go_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def red() -> None:
+        raise AssertionError("0.5 is not 0.4")
+
+    ran: list[str] = []
+    wrong = a_case("wrong", gate=red, implementations=dict.fromkeys(PEERS, lambda: ran.append("wrong")))
+    listed = [
+        Suite("sums", "Sums.", [wrong, a_case("right"), Skipped("far", "no data")]),
+        ("broken", "ImportError: no"),
+    ]
+    monkeypatch.setattr(benchmarks.run, "suites", lambda: iter(listed))
+    monkeypatch.setattr(benchmarks.run, "ceilings", lambda device: {"copy": 1e9, "fp32": 1e9})
+    monkeypatch.setattr(benchmarks.run, "_steady", lambda: None)
+    out = tmp_path / "sums.json"
+    code = benchmarks.run.main(["--only", "sums", "--out", str(out)])
+    record = json.loads(out.read_text())
+    assert (code, ran) == (1, [])
+    assert [each["case"] for each in record["failed"]] == ["wrong", "broken"]
+    assert [each["case"] for each in record["results"]] == ["right"]
+    shown = out.with_suffix(".md").read_text()
+    assert "- **Failed**: wrong: the implementations differ, so nothing was timed: 0.5 is not 0.4" in shown
+    assert "- Not measured: far: no data" in shown
+    assert out.with_suffix(".png").stat().st_size > 1000
+    assert "the implementations differ" in capsys.readouterr().err
+    # what was measured before a run was killed is not measured again, unless the code has changed
+    record["results"][0]["about"] = "measured before"
+    out.write_text(json.dumps(record))
+    benchmarks.run.main(["--only", "sums", "--out", str(out), "--resume"])
+    assert [each["about"] for each in json.loads(out.read_text())["results"]] == ["measured before"]
+    monkeypatch.setattr(benchmarks.record, "patch", lambda: "other code")
+    benchmarks.run.main(["--only", "sums", "--out", str(out), "--resume"])
+    assert [each["about"] for each in json.loads(out.read_text())["results"]] == ["a sum"]
+
+
+def test_wall_time_of_several_processes_has_no_share_of_one_thread_s_ceiling(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cases = [a_case(device, device=device, work={"fast": (1e5, 0.0)}) for device in ("cpu", "wall")]
+    monkeypatch.setattr(benchmarks.run, "suites", lambda: iter([Suite("sums", "Sums.", cases)]))
+    monkeypatch.setattr(benchmarks.run, "ceilings", lambda device: {"copy": 1e9, "fp32": 1e9})
+    monkeypatch.setattr(benchmarks.run, "_steady", lambda: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert benchmarks.run.main(["--only", "sums", "--out", str(tmp_path / "sums.json")]) == 0
+    one, several = json.loads((tmp_path / "sums.json").read_text())["results"]
+    assert "ceiling" in one["rows"][0]
+    assert "ceiling" not in several["rows"][0]
+    assert benchmarks.run.main(["--pair", "fast,quick"]) == 1, "nothing was measured"
+
+
+def test_publishing_writes_the_record_its_plots_and_every_block(tmp_path: Path) -> None:
+    record = Record.open(parse(["--only", "sums"]))
+    record.add({"suite": "sums", **measure(a_case(work={"fast": (1e5, 1e3)}), parse([]), {})})
+    record.value["ceilings"] = {"copy": 1e9, "fp32": 1e9}
+    (tmp_path / "benchmarks").mkdir()
+    promise = {"about": "slow / fast", "case": "sum", "over": "slow, very", "under": "fast", "wanted": 2}
+    on = "gpu" if torch.cuda.is_available() else "cpu"
+    (tmp_path / "benchmarks" / "promises.json").write_text(json.dumps([promise | {"at_least": True, "on": on}]))
+    for name, block in zip(SHOWN_IN, ("speed", "speed-promised"), strict=True):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"before\n<!-- table:{block} -->\nold\n<!-- /table:{block} -->\nafter\n")
+    written = publish(record, tmp_path)
+    place = tmp_path / written[0]
+    assert json.loads(place.read_text())["results"][0]["case"] == "sum"
+    assert {path.name for path in place.parent.iterdir()} == {
+        *(place.name, f"{place.stem}.png", f"{place.stem}-roofline.png")
+    }
+    shown = (tmp_path / "docs" / "speed.md").read_text()
+    assert "| slow / fast | at least 2 |" in shown
+    assert f"{place.stem}-roofline.png" in shown
+    readme = (tmp_path / "README.md").read_text()
+    assert "old" not in readme
+    assert readme.endswith("after\n")
+
+
+def test_a_kernel_beyond_its_budget_fails_again_after_a_resumption(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "sm_90 small {'registers': 9} ok\nsm_90 large {'registers': 300} registers 300 above 255\n"
+    done = subprocess.CompletedProcess([], 1, said, "")
+    monkeypatch.setattr(offline.subprocess, "run", lambda *a, **k: done)
+    record = Record({"failed": []}, None)
+    offline.static(record)
+    assert record.value == {"failed": [{"case": "static", "reason": "large: registers 300 above 255"}]}
+    assert "large" in capsys.readouterr().err
+
+
+def test_peers_take_turns_and_who_takes_long_runs_once_without_a_warm_up() -> None:
+    order: list[str] = []
+    runs = {name: partial(order.append, name) for name in "abc"}
+    taken = timing.take_turns(runs, {"a": 3, "b": 3, "c": 1}, "wall", 10.0)
+    assert "".join(order) == "ba" + "abc" + "ba" + "ab"
+    assert {name: len(times) for name, times in taken.items()} == {"a": 3, "b": 3, "c": 1}
+    order.clear()
+    taken = timing.take_turns({"long": partial(time.sleep, 0.02)}, {"long": 9}, "wall", 0.01, cold=False)
+    assert len(taken["long"]) == 1
+
+
+def test_an_interval_holds_what_slowed_both_peers_in_a_turn_together() -> None:
+    noise = [1.0, 3.0, 1.5, 2.0, 9.0]
+    assert timing.interval([2 * n for n in noise], noise) == pytest.approx((2, 2))
+    assert timing.interval([1.0, 2.0], [1.0, 2.0]) is None
+    low, high = timing.interval([2.0, 2.2, 1.8, 2.1], [1.0, 0.9, 1.1, 1.0]) or (0, 0)
+    assert low < 2 < high
+
+
+def test_a_pair_is_named_by_its_implementations_even_if_they_hold_commas() -> None:
+    pair = benchmarks.run.paired(a_case(), "slow, very, fast")
+    assert pair is not None
+    assert (pair.ours, set(pair.repeats)) == ("fast", {"fast", "slow, very"})
+    assert min(pair.repeats.values()) >= 10
+    turned = benchmarks.run.paired(a_case(), "fast,slow, very")
+    assert turned is not None
+    assert turned.ours == "slow, very"
+    assert benchmarks.run.paired(a_case(), "fast, slow") is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"), [(["--publish", "--quick"], "everything measured"), (["--graph"], "sees no CUDA GPU")]
+)
+def test_wrong_use_is_one_clear_line(flags: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if torch.cuda.is_available() and "--graph" in flags:
+        pytest.skip("there is a GPU")
+    with pytest.raises(SystemExit, match="2"):
+        parse(flags)
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_every_suite_can_be_listed_and_has_the_cases_that_are_promised() -> None:
+    listed = list(suites())
+    assert all(isinstance(suite, Suite) for suite in listed), listed
+    names = {case.name for suite in listed if isinstance(suite, Suite) for case in suite.cases}
+    promises = [promise for promise in read_promises(ROOT) if promise.on == "cpu"]
+    assert {promise.case for promise in promises} <= names
+
+
+def test_a_model_says_that_the_fused_convolution_moves_and_computes_less_than_what_it_stands_for() -> None:
+    rows = {(row["about"], row["implementation"]): row for row in offline._gaussian()}
+    for (about, name), row in rows.items():
+        assert row["floor_us"] > 0
+        if name.startswith("dense 15x15"):
+            ours = rows[about, "dotally, bilinear"]
+            assert row["gflop"] > 50 * ours["gflop"]
+            assert row["floor_us"] > 10 * ours["floor_us"]
+    assert offline._density(500, 16)["launches"] == 3
+
+
+def test_every_promise_reads_rows_that_exist_and_a_quick_run_keeps_only_these() -> None:
     if torch.cuda.is_available():
-        pytest.skip("the figures are those of a CPU")
+        pytest.skip("the promises are those of a CPU")
     cases = {case.name: case for case in (*gaussian_conv.cases(), *topdown.cases(), density._one_picture(3))}
     cases["loading_workers"] = loading.two_workers()
-    for case in {figure.case for figure in figures.FIGURES} - {"density_shanghaitech_a"} - {"density_500_heads"}:
-        short = quick(cases[case])
-        assert short is not None
-        assert short.implementations.keys() == figures.needed(case)
-        assert short.ours in short.implementations
-        assert max(short.repeats.values()) <= 3
-    assert figures.needed("density_500_heads") <= cases["density_3_heads"].implementations.keys()
+    cases["density_500_heads"] = replace(cases["density_3_heads"], name="density_500_heads")
+    for promise in read_promises(ROOT):
+        if promise.on == "cpu" and promise.case in cases:
+            short = quick(cases[promise.case])
+            assert short is not None
+            assert {promise.over, promise.under or promise.over} <= short.implementations.keys()
+            assert short.ours in short.implementations
+            assert max(short.repeats.values()) <= 3
     assert quick(cases["topdown_layer_cpu"]) is None
-
-
-def test_a_figure_is_a_ratio_of_two_rows_beside_what_was_wanted(tmp_path: Path) -> None:
-    def result(case: str, **seconds: float) -> dict[str, object]:
-        rows = [
-            {"implementation": name.replace("_", " "), "cpu_seconds": value, "times_ours": 1 + value}
-            for name, value in seconds.items()
-        ]
-        return {"case": case, "about": case, "rows": rows}
-
-    results = [
-        result("density_500_heads", dotally=0.01, one_filter_per_head=16.0),
-        result("density_shanghaitech_a", dotally=21.0),
-    ]
-    assert [found["reached"] for found in figures.reached(results)] == [True, False]
-    table = figures.markdown(results)
-    assert "| at least 1,500 | 1,600 | reached |" in table
-    assert "| at most 20 | 21 | **missed** |" in table
-    text = f"before\n{figures.BLOCK[0]}\nold\n{figures.BLOCK[1]}\nafter\n"
-    assert figures.filled(text, results) == text.replace("old\n", table)
-    with pytest.raises(ValueError, match="needs one block"):
-        figures.filled("no block", results)
-    plot(results, tmp_path / "ratios.png")
-    assert (tmp_path / "ratios.png").stat().st_size > 1000
-
-
-def test_the_readme_shows_the_committed_figures() -> None:
-    text = figures.README.read_text(encoding="utf-8")
-    assert figures.filled(text, json.loads(PUBLISHED.read_text())["results"]) == text
 
 
 def test_data_that_are_not_at_hand_are_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -120,7 +242,7 @@ def test_data_that_are_not_at_hand_are_skipped_with_the_reason(monkeypatch: pyte
     skipped = [case for case in (*density.cases(), *loading.cases()) if isinstance(case, Skipped)]
     names = ["density_shanghaitech_a", "loading_cpu", "loading_workers", "packed_access_cpu"]
     assert [case.name for case in skipped] == names
-    assert "because" in markdown([], [{"case": skipped[0].name, "reason": skipped[0].reason}])
+    assert all(case.reason for case in skipped)
 
 
 @pytest.fixture
@@ -136,9 +258,8 @@ def street(shanghaitech_tree: Callable[..., Path], tmp_path: Path, monkeypatch: 
 
 def test_loading_compares_the_same_crops(street: None, monkeypatch: pytest.MonkeyPatch) -> None:
     (case,) = [case for case in loading.cases() if case.name == "loading_cpu"]
-    result = measure(replace(case, repeats=dict.fromkeys(case.implementations, 1)))
+    result = measure(replace(case, repeats=dict.fromkeys(case.implementations, 1)), parse([]), {})
     assert all(row["pictures_per_second"] > 0 for row in result["rows"])
-    assert "pictures/s)" in markdown([result])
     loading.gate.cache_clear()
     monkeypatch.setattr(loading, "preprocess", lambda image, size, preset: image.float())
     with pytest.raises(AssertionError, match="not close"):

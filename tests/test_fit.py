@@ -1,10 +1,11 @@
 """``dotally fit``, ``validate`` and ``test`` on a tiny crowd, from the command line's arguments on."""
 
+import json
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -113,6 +114,16 @@ def test_a_finished_training_is_not_overwritten(home: Path, crowd: list[str]) ->
         run("fit", [*QUIET, *crowd, "--name", "first"])
 
 
+def test_a_download_that_stopped_half_way_is_warned_of(
+    empty: Path, shanghaitech_tree: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shanghaitech_tree(empty / "half", train=4, test=2)
+    half = ["--data", "ShanghaiTech", "--data.part", "B", "--data.data_root", str(empty / "half")]
+    assert run("fit", [*half, *QUIET[len(CROWD) :], "--trainer.fast_dev_run", "true"]) == 0
+    told = capsys.readouterr().err
+    assert "warning: ShanghaiTech B: only 4 of 400 train and 2 of 316 test pictures are here" in told
+
+
 def test_there_may_be_nothing_to_resume(empty: Path) -> None:
     with pytest.raises(DotallyError, match="no training to resume"):
         run("fit", ["--resume"])
@@ -127,7 +138,12 @@ def test_validate_finds_settings_beside_the_checkpoint(home: Path, capsys: pytes
 
 def test_the_test_split_is_measured(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("test", ["--ckpt_path", str(best("first"))]) == 0
-    assert "test/mae" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "test/mae" in out
+    written = json.loads(Path("runs/fit/first/test.json").read_text())
+    assert written["pictures"] == {"train": 4, "val": 2, "test": 2}
+    assert f"MAE {written['figures']['mae']:.2f} on 2 pictures; always answering" in out
+    assert f"it is {written['constant']['mae']:.2f}" in out
 
 
 def test_weights_begin_where_they_left_off(home: Path, crowd: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,6 +161,9 @@ def test_a_time_box_ends_training_and_keeps_the_best(
     before, after = figures(capsys.readouterr().out)
     assert before != after
     assert best("boxed").exists()
+    curve = Path("runs/fit/boxed/metrics.csv").read_text()
+    assert run("fit", ["--resume", "--name", "boxed", "--wandb", "off"]) == 0
+    assert Path("runs/fit/boxed/metrics.csv").read_text() == curve, "the box is a setting, and its time is over"
 
 
 def test_ctrl_c_says_how_to_go_on(
@@ -196,6 +215,7 @@ def test_a_fast_dev_run_leaves_nothing(empty: Path, crowd: list[str]) -> None:
         ([*CROWD, "--model.lrr", "1"], "unrecognized arguments: --model.lrr"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
         ([*CROWD, "--minutes", "1", "--model.schedule", "cosine"], "set --trainer.max_epochs"),
+        ([*CROWD, "--minutes", "1", "--model.freeze_batch_norm", "0.8"], "set --trainer.max_epochs"),
         ([*CROWD, "--trainer.accelerator", "abacus"], "abacus"),
         ([*CROWD, "--resume", "--ckpt_path", "last.ckpt"], "leave out --ckpt_path"),
     ],

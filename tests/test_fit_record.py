@@ -6,6 +6,7 @@ import pytest
 import wandb
 
 from dotally.errors import DotallyError
+from dotally.training import record
 from dotally.training.command import run
 
 CROWD = ["--data=SyntheticCrowd", "--data.pictures=4", "--data.val_pictures=2", "--data.test_pictures=2"]
@@ -44,6 +45,60 @@ def test_a_network_that_is_gone_in_the_end_costs_one_line(
     assert run("fit", [*QUIET, "--trainer.max_epochs=1", "--wandb=offline"]) == 0
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Weights & Biases")]
     assert "timed out waiting for the run to finish; `wandb sync runs/fit/first/wandb/" in line
+
+
+def test_unless_somebody_says_otherwise_a_training_is_recorded_offline_and_in_silence(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.delenv("WANDB_SILENT")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    assert run("fit", [*QUIET, "--trainer.max_epochs=1"]) == 0
+    assert len(ids()) == 1
+    said = capfd.readouterr()
+    assert "wandb" not in said.out + said.err
+
+
+def test_who_brings_a_logger_gets_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_MODE")
+    own = ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=logs"]
+    assert run("fit", [*QUIET, *own, "--trainer.max_epochs=1"]) == 0
+    assert ids() == []
+    assert list(Path("logs").rglob("metrics.csv"))
+
+
+def test_where_wandb_is_not_installed_a_training_goes_on_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def absent(**_: object) -> None:
+        raise ModuleNotFoundError("wandb")
+
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setattr(record, "WandbLogger", absent)
+    assert run("fit", [*QUIET, "--trainer.max_epochs=1"]) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "Weights" in line]
+    assert line.startswith("Weights & Biases: not installed; the training goes on without a record")
+    assert Path("runs/fit/first/checkpoints/best.ckpt").exists()
+    with pytest.raises(DotallyError, match="pip install wandb, or --wandb off"):
+        run("fit", [*QUIET[:-1], "--name=second", "--trainer.max_epochs=1", "--wandb=online"])
+    assert not Path("runs/fit/second").exists()
+
+
+def test_a_record_that_nobody_asked_for_costs_no_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(**_: object) -> None:
+        raise RuntimeError("the service did not start\nat all")
+
+    monkeypatch.setattr(wandb, "init", broken)
+    assert run("fit", [*QUIET, "--trainer.max_epochs=1"]) == 0
+    assert "Weights & Biases: the service did not start; the training goes on" in capsys.readouterr().err
+
+
+def test_a_training_that_cannot_begin_leaves_nothing() -> None:
+    with pytest.raises(DotallyError):
+        run("fit", ["--data=PointFolder", "--data.folder=nowhere", *QUIET[4:], "--trainer.max_epochs=1"])
+    assert not Path("runs").exists() or not list(Path("runs/fit").iterdir())
 
 
 def test_without_a_key_nothing_is_trained_and_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

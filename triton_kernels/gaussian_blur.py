@@ -93,7 +93,7 @@ def blur(x: Tensor, taps: Tensor, *, dilation: tuple[int, int], pad: int, channe
         crop: Whether the border is zero instead of what the blur throws there.
     """
     batch, height, width, inputs = x.shape
-    rows, columns = (triton.cdiv(n, t) * t + 2 * pad for n, t in ((height, TILE_Y), (width, TILE_X)))
+    rows, columns = plane_size((height, width), pad)
     plane = torch.empty(batch, rows, columns, channels, device=x.device, dtype=x.dtype)
     block = block_of(channels, BLOCK_C)
     groups = triton.cdiv(triton.cdiv(rows, dilation[0]), TILE_Y) * dilation[0]
@@ -105,6 +105,11 @@ def blur(x: Tensor, taps: Tensor, *, dilation: tuple[int, int], pad: int, channe
             num_warps=WARPS,
         )
     return plane
+
+
+def plane_size(size: tuple[int, int], pad: int) -> tuple[int, int]:
+    """Return (rows, columns) of the plane of a map: whole patches of the product, and the border."""
+    return triton.cdiv(size[0], TILE_Y) * TILE_Y + 2 * pad, triton.cdiv(size[1], TILE_X) * TILE_X + 2 * pad
 
 
 def block_of(channels: int, largest: int) -> int:

@@ -124,15 +124,6 @@ def padded(channels: int) -> int:
     return max(16, triton.next_power_of_2(channels)) if channels <= 64 else triton.cdiv(channels, 64) * 64
 
 
-def pack(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return ``weight [N, C, K]`` as the product reads it: ``[K, C, N]``, or ``[K, N, C]`` in float32, zero padded."""
-    outputs, channels, _ = weight.shape
-    whole = torch.nn.functional.pad(
-        weight.to(dtype).permute(2, 1, 0), (0, padded(outputs) - outputs, 0, padded(channels) - channels)
-    )
-    return (whole.transpose(1, 2) if dtype == torch.float32 else whole).contiguous()
-
-
 def tile_of(channels: int, outputs: int, *, dtype: torch.dtype, precision: str, small: bool) -> Tile:
     """Return the tile of a product of padded sizes; ``small`` halves the pixels, where a GPU would stay half empty."""
     if dtype != torch.float32:
@@ -159,7 +150,7 @@ def convolve(
 
     Args:
         plane: ``[B, HP, WP, C]`` from :func:`triton_kernels.gaussian_blur.blur`, C as :func:`padded` has it.
-        weight: Of K units, from :func:`pack`.
+        weight: Of K units, from :func:`triton_kernels.gaussian_prepare.pack`.
         displacements: Of the K units.
         size: (H, W).
         pad: The plane's border in pixels.

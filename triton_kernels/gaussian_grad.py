@@ -214,7 +214,7 @@ def displacement_gradient(
             num_warps=WARPS,
             num_stages=stages,
         )
-    return partial.double().sum(dim=0)
+    return partial.sum(dim=0, dtype=torch.float64)
 
 
 def _kind(like: Tensor, precision: str) -> str:

@@ -1,5 +1,6 @@
 """Top-down gating of linear layers and of the bridge: theta, statistics, table and shares of a unit in one program."""
 
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -136,8 +137,9 @@ def linear(
         return below.finish()
     maps = dense_layout(h if h.ndim == 4 else h[:, :, None, None])
     outputs = 1 if weight is None else weight.shape[0]
-    rows = (maps if weight is None else weight.contiguous()).view(-1) if weight is not None else maps
-    numbers = geometry(maps, maps.new_empty(outputs, h.shape[1], 1, 1), maps.shape, (1, 1), (0, 0), (1, 1), 1)
+    rows = maps if weight is None else weight.contiguous()
+    window = torch.empty(outputs, h.shape[1], 1, 1, device="meta")  # a 1x1 convolution's weights, without the memory
+    numbers = geometry(maps, window, maps.shape, (1, 1), (0, 0), (1, 1), 1)
     how = topdown_theta.plan(h.shape[1])
     _linear_kernel[(programs or units.programs(1, how.warps),)](
         *(maps, rows, units.cells, units.values, units.count, *below.arguments, lower_bound, eps, *numbers),

@@ -74,6 +74,8 @@ def _compact_kernel(dense, cells, values, count, N, BLOCK: tl.constexpr):
 def _drain_kernel(sums, cells, values, count, capacity, BLOCK: tl.constexpr):
     """Move the listed sums into the list's values; every sum is 0 afterwards, and a cell listed twice counts once."""
     n = tl.minimum(tl.load(count), capacity)
+    if tl.program_id(0) == 0:  # kernels of the next layer believe it; read before or after, n is the same
+        tl.store(count, n)
     for first in range(tl.program_id(0) * BLOCK, n, tl.num_programs(0) * BLOCK):
         o_n = first + tl.arange(0, BLOCK)
         m_n = o_n < n

@@ -19,6 +19,7 @@ OWN = {
     "predict": ("dotally.predict.command", "count people in pictures and folders of pictures"),
     "localize": ("dotally.predict.localize_command", "find in pictures what a classifier saw: boxes and evidence"),
     "weights": ("dotally.predict.weights_command", "list weights by name, or make a small file of a finished run's"),
+    "cost": ("dotally.models.cost_command", "operations, traffic and memory of networks at a size"),
     "verify": ("dotally.experiment.verify", "recompute every published table from committed results"),
     "wandb-push": ("dotally.experiment.push", "mirror finished runs to Weights & Biases"),
 }
@@ -101,9 +102,10 @@ def _data(parser: argparse.ArgumentParser) -> None:
     sheet = "draw pictures with their dots and a histogram of counts (default: dots.png)"
     verify("--pictures", nargs="?", const=Path("dots.png"), type=Path, metavar="FILE", help=sheet)
     convert = made["convert"].add_argument
-    to = ("csrnet-h5", "csv", "coco", "labelme", "mat", "dots", "json", "npy", "via", "cvat", "shanghaitech")
+    to = ("csrnet-h5", "csv", "coco", "labelme", "mat", "dots", "json", "npy", "via", "cvat", "voc", "shanghaitech")
     convert("--to", choices=to, default="csrnet-h5", help="maps of a known set (the default), or a format of dots")
     convert("--out", type=Path, required=True, metavar="DIR")
+    convert("--box", type=float, metavar="PIXELS", help="side of the squares that stand for dots in voc")
     convert("--target", choices=["exact", "official"], default="exact", help="which maps (default: exact)")
     convert("--lists", metavar="DIR", help="with train.txt, val.txt or test.txt: the split of ShanghaiTech's layout")
     convert("--test-fraction", type=_fraction, default=0.2, metavar="X", help="tested on without a list (default: 0.2)")
@@ -235,7 +237,8 @@ def _convert_dots(flags: argparse.Namespace) -> int:
         test_fraction=flags.test_fraction,
         split_seed=flags.split_seed,
     )
-    print(f"wrote {convert_folder(source, flags.out, flags.to):,} pictures with their dots to {flags.out}")
+    written = convert_folder(source, flags.out, flags.to, box=flags.box)
+    print(f"wrote {written:,} pictures with their dots to {flags.out}")
     return 0
 
 

@@ -36,6 +36,7 @@ TREES = {
     "world-expo": lambda folder: CROWDS["world_expo_tree"](folder / "WE", train_scenes=1),
     "trancos": lambda folder: CROWDS["trancos_tree"](folder, pictures=1),
     "carpk": lambda folder: CROWDS["carpk_tree"](folder, train=2, test=2),
+    "mtc": lambda folder: CROWDS["mtc_tree"](folder, train=2, test=1),
 }
 
 

@@ -76,6 +76,21 @@ def test_pictures_and_boxes_are_framed_as_by_the_release(tmp_path: Path) -> None
     assert data.fingerprint() == imagenet(tmp_path).fingerprint()
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_boxes_turn_with_pictures_that_were_stored_on_their_side(orientation: int, tmp_path: Path) -> None:
+    path = next(tree(tmp_path).glob("images/valid/*/*2.JPEG"))  # its box is (10, 20, 100, 200)
+    picture, exif = Image.new("RGB", (500, 375)), Image.Exif()
+    picture.paste((255, 255, 255), (10, 20, 101, 201))
+    exif[0x0112] = orientation
+    picture.save(path, "JPEG", quality=95, exif=exif)
+    sample = imagenet(tmp_path, framing="keep").dataset("test")[1]
+    x0, y0, x1, y1 = (int(side) for side in sample.boxes[0])
+    assert sample.size == ((375, 500) if orientation < 5 else (500, 375))
+    bright = sample.image.float().mean(0) > 128
+    assert bright[y0 : y1 + 1, x0 : x1 + 1].all()
+    assert bright.sum() == (x1 - x0 + 1) * (y1 - y0 + 1) == 91 * 181
+
+
 def test_half_of_the_files_is_noticed(tmp_path: Path) -> None:
     folder = tree(tmp_path)
     next(folder.glob("annotations/valid/*/*3.xml")).unlink()

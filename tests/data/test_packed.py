@@ -145,6 +145,21 @@ def test_regions_named_sizes_and_empty_pictures_survive(tmp_path: Path) -> None:
             equal(source.on_after_batch_transfer(one, 0), packed.on_after_batch_transfer(other, 0))
 
 
+def test_what_pictures_were_packed_at_goes_into_the_checkpoint(source: ShanghaiTech, tmp_path: Path) -> None:
+    pack(ShanghaiTech("A", data_root=source.data_root, longest_side=50), tmp_path / "small.h5")
+    pack(source, tmp_path / "whole.h5")
+    for name, asked, told in (("small", None, 50), ("small", 60, 50), ("whole", 40, 40), ("whole", None, None)):
+        packed = Packed(tmp_path / f"{name}.h5", longest_side=asked)
+        packed.dataset("test")
+        assert packed.hparams["longest_side"] == told
+
+
+def test_pictures_are_not_shrunk_twice(source: ShanghaiTech, tmp_path: Path) -> None:
+    pack(ShanghaiTech("A", data_root=source.data_root, longest_side=50), tmp_path / "small.h5")
+    with pytest.raises(DataError, match="packed with longest_side=50, and networks count otherwise in what is shrunk"):
+        Packed(tmp_path / "small.h5", longest_side=40).setup("test")
+
+
 def test_damage_is_found(source: ShanghaiTech, tmp_path: Path) -> None:
     out = tmp_path / "a.h5"
     pack(source, out)

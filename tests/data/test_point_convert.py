@@ -46,6 +46,38 @@ def test_what_is_written_is_read_again(to: str, tmp_path: Path) -> None:
         assert one.picture.read_bytes() == true.picture.read_bytes()
 
 
+def test_voc_gets_boxes_of_a_stated_size_whose_middles_are_the_dots(tmp_path: Path) -> None:
+    source = PointFolder(own(tmp_path / "own"))
+    assert convert_folder(source, tmp_path / "out", "voc", box=8) == 4
+    first = (tmp_path / "out" / "pictures" / "0.xml").read_text()
+    assert "<xmin>6.125</xmin>" in first
+    assert "<xmax>14.125</xmax>" in first
+    found = read_folder(tmp_path / "out")
+    for one, true in zip(found, source.pictures(), strict=True):
+        assert (one.name, one.size, one.labels) == (true.name, true.size, true.labels)
+        np.testing.assert_allclose(one.points, true.points, rtol=0, atol=1e-9)
+
+
+def test_dots_have_no_size_of_their_own(tmp_path: Path) -> None:
+    source = PointFolder(own(tmp_path / "own", [[(70.0, 1.0)], []]))
+    for options in ({"to": "voc"}, {"to": "voc", "box": 0.0}, {"to": "csv", "box": 8.0}):
+        with pytest.raises(DataError, match="a dot has no size: --box PIXELS"):
+            convert_folder(source, tmp_path / "out", **options)
+    with pytest.raises(DataError, match=r"pictures/0\.jpg: 1 dots lie outside, where no box can be"):
+        convert_folder(source, tmp_path / "out", "voc", box=8)
+
+
+@pytest.mark.parametrize("to", ["dots", "mat"])
+def test_pictures_that_are_called_like_annotations_find_theirs(to: str, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "own" / "001cell.png")
+    (tmp_path / "own" / "dots.csv").write_text("file,x,y\n001cell.png,5.5,6.5\n")
+    # and what the folder is called says nothing either
+    convert_folder(PointFolder(tmp_path / "own"), tmp_path / "dots", to)
+    (found,) = read_folder(tmp_path / "dots")
+    assert found.points.tolist() == [[5.5, 6.5]]
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_the_layout_of_shanghaitech_is_read_by_its_loader(suffix: str, tmp_path: Path) -> None:
     source = PointFolder(own(tmp_path / "own", suffix=suffix), test_fraction=0.3)

@@ -13,6 +13,7 @@ from dotally.data import PointFolder
 from dotally.data.crowd import SPLITS
 from dotally.data.pictures import open_picture
 from dotally.data.point_files import read_folder, survey
+from dotally.data.point_verify import verify_folder
 from dotally.errors import AnnotationError, DataError, PictureError
 
 SIZE = (48, 64)
@@ -78,7 +79,7 @@ def test_lists_decide_the_split_and_what_is_missing_is_carved(tmp_path: Path) ->
     (lists / "val.txt").write_text("7\n")
     parts = {split: [Path(one.name).stem for one in some] for split, some in data.parts().items()}
     assert parts == {"train": ["0", "1", "2"], "val": ["7"], "test": ["3", "4", "5"]}
-    assert data.hparams["lists"] == str(lists)
+    assert "lists" not in data.hparams, "a path is no hyperparameter"
 
 
 @pytest.mark.parametrize(
@@ -308,3 +309,20 @@ def test_real_cells_become_batches(data_root: list[Path]) -> None:
     sample = data.test_set[0]
     assert sample.image.shape == (3, 480, 640)
     assert len(data.test_set) == 11
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.csv", "", r"a\.csv: line 1: the file is empty"),
+        ("a.json", "[[1,2", r"a\.json: line 1: no readable JSON"),
+        ("a.xml", '<!DOCTYPE a [<!ENTITY x "y">]><annotation/>', r"a\.xml: line 1: declares the entity 'x'"),
+    ],
+)
+def test_a_folder_whose_only_annotation_is_broken_says_why(
+    name: str, content: str, reason: str, tmp_path: Path
+) -> None:
+    paint(tmp_path / "a.jpg")
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=rf"no annotations in a format that is known \(.*{reason}"):
+        verify_folder(tmp_path)

@@ -7,7 +7,9 @@ import pytest
 
 from dotally.callbacks import Prediction
 from dotally.errors import DataError
+from dotally.experiment import Table, main
 from dotally.experiment.compare import Floats, compare_cells, contrast_bootstrap, paired_bootstrap
+from dotally.experiment.execute import Options
 from dotally.experiment.results import write_predictions
 
 
@@ -135,3 +137,25 @@ def test_three_seeds_that_differ_by_chance_are_seldom_told_apart() -> None:
         a, b = (hard + generator.normal(0, 1.0, (3, 1)) + np.zeros(50) for _ in range(2))
         told += paired_bootstrap(a, b, seed=repeat, replicates=500).sign != 0
     assert told <= 15
+
+
+def test_compare_refuses_predictions_that_are_not_those_of_the_run(
+    table: Table, options: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*flags: str) -> int:
+        return main(table, arguments=[*flags, "--runs", str(options.runs), "--accelerator", "cpu", "--wandb", "off"])
+
+    assert run("--seeds", "0", "--only", "mean") == 0
+    (path,) = options.runs.rglob("predictions.csv")
+    whole = path.read_text()
+    for damaged, words in (
+        (whole[:-3], "line 5: cut off"),
+        (f"{whole[:-3]}\n", "predictions.csv, "),
+        (whole[: whole.rindex("\n", 0, -1) + 1], "has 3 pictures, not 4"),
+    ):
+        path.write_text(damaged)
+        capsys.readouterr()
+        assert run("--compare", "mean", "mean") == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert words in line
+        assert "restore" in line

@@ -199,6 +199,7 @@ def test_a_run_resumed_with_other_code_is_stale_from_the_beginning(
     monkeypatch.setattr(origin, "code_hash", lambda modules: "other code")
     second = execute(job, options)
     assert second.code not in (first.code, "other code")
+    assert second.environment["resumed_with_other_code"]
     assert "the code that decides it has changed since it was begun" in capsys.readouterr().err
     assert is_stale(job.cell, [second])
     job.folder.result.unlink()

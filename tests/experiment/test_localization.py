@@ -30,15 +30,17 @@ from dotally.experiment import (
 )
 from dotally.experiment.execute import Options, plan
 from dotally.experiment.identity import deciding_modules, resolved_spec
+from dotally.experiment.latex import latex
 from dotally.experiment.localization import is_row_of, results_of, rows_of
 from dotally.experiment.localization_answers import Answer, overlaps, read_answers, recompute_answers, write_answers
-from dotally.experiment.probe import probe
+from dotally.experiment.probe import PICTURES, probe
 from dotally.experiment.push import push
 from dotally.experiment.report import report
 from dotally.experiment.results import Result, find_results
 from dotally.experiment.script import main
 from dotally.stnet import BoxRule
 from dotally.tasks import CountingTask, LocalizationTask
+from dotally.tasks.localization_scores import run_method
 
 server = runpy.run_path(str(Path(__file__).with_name("wandb_server.py")))["server"]
 METHODS = {
@@ -124,7 +126,7 @@ def test_a_report_has_a_row_for_the_network_and_one_for_every_method(run: Locali
     assert "| net/cam |" in text
     assert "±" in text
     assert "net/stnet.shapes: STNet at features.7; box around sum over channels" in text
-    assert "net/cam" in render.latex(table, cells)
+    assert "net/cam" in latex(table, cells)
     assert "net/cam" in render.long_csv(cells)
 
 
@@ -236,6 +238,19 @@ def test_maps_need_validation_boxes(run: Localization, tmp_path: Path) -> None:
 
 def test_a_plan_times_the_methods_as_well(run: Localization) -> None:
     assert probe(run, Options(accelerator="cpu", progress=False)).seconds > 0
+
+
+def test_a_plan_looks_at_a_few_pictures_whatever_the_batch(run: Localization, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def look(name: str, method: Any, model: Any, prepare: Any, batch: Any) -> Any:
+        seen.append(len(batch["name"]) if name == "cam" else 0)
+        return run_method(name, method, model, prepare, batch)
+
+    monkeypatch.setattr("dotally.tasks.localization.run_method", look)
+    large = partial(SyntheticShapes, eval_batch_size=32, **{**SIZES, "val_pictures": 32})
+    probe(replace(run, data=large, max_epochs=0), Options(accelerator="cpu", progress=False))
+    assert PICTURES <= sum(seen) < 2 * PICTURES
 
 
 def test_a_plan_without_training_pictures_times_test_pictures(run: Localization) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dotally.errors import DataError
 from dotally.experiment import Run, Table, Trivial
 from dotally.experiment.execute import Options, execute, plan
 from dotally.experiment.probe import Cost, State, _Stopwatch, measured, outlook, probe
@@ -72,6 +73,23 @@ def test_finished_runs_are_better_than_a_probe(table: Table, done: Result) -> No
     second = replace(first, seed=1, facts={"seconds": 20.0})
     assert measured(mean(table), [first, second]) == Cost(seconds=15.0, basis="measured on cpu at 1a2b3c4")
     assert measured(replace(mean(table), kind="median"), [first]) is None
+
+
+def test_a_plan_says_what_the_network_costs_at_the_size_of_its_pictures(table: Table, options: Options) -> None:
+    cell = network(table)
+    told = outlook(table, cell, [0], [], options).network
+    parameters = sum(parameter.numel() for parameter in cell.task().model.parameters())
+    assert told.startswith(f"{parameters / 1e6:.3g} M, ")
+    assert told.endswith(" GFLOP at 256x192")
+    assert outlook(table, mean(table), [0], [], options).network == ""
+
+    def missing(**machine: object) -> object:
+        if machine:
+            raise DataError("nowhere")
+        return cell.data()
+
+    elsewhere = outlook(table, replace(cell, data=missing), [0], [], options)  # type: ignore[arg-type]
+    assert elsewhere.network.endswith(" GFLOP at 1024x768")
 
 
 class Clock:

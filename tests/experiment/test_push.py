@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from dotally.errors import DotallyError
 from dotally.experiment import wandb_record
 from dotally.experiment.push import MARKER, push
+from dotally.experiment.results import Confirmation
 
 HELPERS = runpy.run_path(str(Path(__file__).with_name("wandb_server.py")))
 server, fabricate = HELPERS["server"], HELPERS["fabricate"]
@@ -36,6 +38,20 @@ def test_a_second_push_changes_nothing(server: Any, tmp_path: Path, forgotten: b
         (tmp_path / "net.crowd/seed0" / MARKER).unlink()
     assert push([tmp_path], project="dotally") == 0
     assert json.dumps(server.runs) == before
+
+
+def test_a_confirmation_by_replay_reaches_a_finished_record(server: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "net.crowd/seed0"
+    result = fabricate(folder)
+    push([tmp_path], project="dotally")
+    (run,) = server.runs.values()
+    curve = [row["val/mae"] for row in run["history"] if "val/mae" in row]
+    told = Confirmation(code="n" * 64, version="1", commit=None, date="2026-01-01", how="all equal")
+    replace(result, confirmed=(told,)).write(folder / "run.json")
+    assert push([tmp_path], project="dotally") == 0
+    assert run["state"] == "finished"
+    assert wandb_record.read_back(json.loads(run["config"]), json.loads(run["summary"])).confirmed == (told,)
+    assert [row["val/mae"] for row in run["history"] if "val/mae" in row] == curve
 
 
 def test_a_record_that_broke_off_is_completed(server: Any, tmp_path: Path) -> None:
@@ -75,8 +91,9 @@ def test_no_runs_no_key_and_a_forbidding_mode_are_wrong_use(
         push([tmp_path])
     fabricate(tmp_path)
     monkeypatch.delenv("WANDB_API_KEY")
-    with pytest.raises(DotallyError, match="wandb login"):
+    with pytest.raises(DotallyError, match="WANDB_API_KEY") as told:
         push([tmp_path])
+    assert str(told.value).count("wandb login") == 1
     monkeypatch.setenv("WANDB_MODE", "disabled")
     with pytest.raises(DotallyError, match="WANDB_MODE"):
         push([tmp_path])

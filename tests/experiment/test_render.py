@@ -9,9 +9,11 @@ from dataclasses import replace
 import pytest
 
 from dotally.experiment import Literature, Run, Table, Value
+from dotally.experiment.figure import Figure
 from dotally.experiment.identity import resolved_spec
-from dotally.experiment.render import latex, long_csv, markdown, number, percent, printed, records, remarks
-from dotally.experiment.report import CellReport, Figure
+from dotally.experiment.latex import latex
+from dotally.experiment.render import long_csv, markdown, number, percent, printed, records, remarks
+from dotally.experiment.report import CellReport
 from dotally.experiment.results import Result
 
 
@@ -113,11 +115,26 @@ def test_numbers_that_are_only_shown_have_no_verdict_beside_them(shown: Table, c
     assert "| crowd | MAE printed | MAE ours | RMSE |" in text
 
 
-def test_rules_for_the_size_have_a_column_where_there_is_one(shown: Table, cells: list[CellReport]) -> None:
-    text = markdown(shown, [cells[0], replace(cells[1], resize="c3")])
+def test_a_rule_has_a_column_where_not_all_rows_share_it_else_a_note(shown: Table, cells: list[CellReport]) -> None:
+    ruled = replace(cells[1], resize="c3", release="v2.0", checkpoint="best of 3 epochs on validation")
+    other = replace(ruled, resize="none", checkpoint="")
+    text = markdown(shown, [cells[0], ruled, other])
     assert "| seeds | protocol | resize |" in text
     assert "| - | unknown | - |" in text
     assert "| 2 of 3 | val | c3 |" in text
+    assert "| 2 of 3 | val | none |" in text
+    assert "- The same for all rows of ours: checkpoint: best of 3 epochs on validation; release: v2.0\n" in text
+
+
+def test_a_rule_that_only_some_columns_share_says_which(shown: Table, cells: list[CellReport]) -> None:
+    elsewhere = replace(cells[1], cell=replace(cells[1].cell, column="hall"), resize="none", release="v2.0")
+    both = replace(shown, cells=[cells[1].cell, elsewhere.cell])
+    text = markdown(both, [replace(cells[1], resize="c3", release="v2.0"), elsewhere])
+    assert "- The same for all rows of ours: release: v2.0; resize (crowd): c3; resize (hall): none\n" in text
+    assert "| seeds | protocol |\n" in text
+    table = latex(both, [replace(cells[1], resize="c3", release="v2.0"), elsewhere])
+    assert r"seeds & protocol & resize \\" in table, "data sets stand in one table there"
+    assert "% The same for all rows of ours: release: v2.0\n" in table
 
 
 def test_latex_is_a_whole_booktabs_table(shown: Table, cells: list[CellReport]) -> None:
@@ -127,8 +144,9 @@ def test_latex_is_a_whole_booktabs_table(shown: Table, cells: list[CellReport]) 
     assert {len(line.removesuffix(r" \\").split(" & ")) for line in body} == {len(columns)}
     for command in (r"\toprule", r"\midrule", r"\bottomrule", r"\end{tabular}"):
         assert text.count(command) == 1
-    assert r"crowd & MCNN\_100\% & 110.2 & -- & -- & -- & -- \\" in text
-    assert r"crowd & net & 68.2 & $70.0 \pm 1.4$ & -- & $111.0 \pm 1.4$ & 2 of 3 \\" in text
+    grey = ("crowd", r"MCNN\_100\%", "110.2", "--", "--", "--", "--", "unknown")
+    assert " & ".join(rf"\textcolor{{gray}}{{{field}}}" for field in grey) + r" \\" in text
+    assert r"crowd & net & 68.2 & $70.0 \pm 1.4$ & -- & $111.0 \pm 1.4$ & 2 of 3 & val \\" in text
     assert text.count("{") == text.count("}")
     assert text.count("$") % 2 == 0
 
@@ -156,11 +174,14 @@ def test_csv_has_a_line_for_every_figure_and_seed(cells: list[CellReport]) -> No
         ("net", "0", "69.0", "68.2", "00000000"),
         ("net", "1", "71.0", "68.2", "11111111"),
     ]
+    assert {(row["row"], row["protocol"]) for row in rows} == {("MCNN_100%", "unknown"), ("net", "val")}
+    assert list(rows[0])[-4:] == ["protocol", "checkpoint", "release", "resize"]
 
 
 def test_json_carries_the_identity_of_every_run(shown: Table, cells: list[CellReport]) -> None:
     value = json.loads(records(shown, cells))
     assert value["cells"][1]["runs"] == [{"seed": 0, "key": "0" * 64}, {"seed": 1, "key": "1" * 64}]
+    assert value["cells"][1]["resize"] is None
     assert value["cells"][1]["seeds"] == {"done": 2, "planned": 3}
     assert value["cells"][1]["tolerance"]["match"] == 0.05
     assert "spread of published re-runs" in value["cells"][1]["tolerance"]["reason"]

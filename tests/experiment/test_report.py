@@ -6,8 +6,9 @@ import pytest
 
 from dotally.errors import DotallyError
 from dotally.experiment import Literature, Mean, Run, Table, Tolerance, Trivial, Value
+from dotally.experiment.figure import Figure, compare, judge
 from dotally.experiment.identity import deciding_modules, resolved_spec, run_key
-from dotally.experiment.report import CellReport, Figure, compare, judge, report
+from dotally.experiment.report import CellReport, report
 from dotally.experiment.results import Result
 from dotally.experiment.source import code_hash
 

@@ -89,6 +89,14 @@ def test_a_damaged_line_is_named(line: str, tmp_path: Path) -> None:
         read_predictions(tmp_path / "p.csv")
 
 
+def test_what_was_cut_inside_its_last_number_is_no_number(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    write_predictions(path, [Prediction("a.jpg", 1, 1.25), Prediction("b.jpg", 10, 123.5)])
+    path.write_text(path.read_text()[:-4])
+    with pytest.raises(DataError, match=r"p\.csv, line 3: cut off: restore the file"):
+        read_predictions(path)
+
+
 def test_missing_predictions_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file"):
         read_predictions(tmp_path / "p.csv")

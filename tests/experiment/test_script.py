@@ -166,6 +166,46 @@ def test_wrong_use_is_one_line_and_exit_code_2(
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--seeds", "-1"], ["--workers", "-1"], ["--accelerator", "abacus"], ["--jobs", "0"]]
+)
+def test_what_no_flag_takes_is_refused_before_anything_runs(
+    arguments: list[str], table: Table, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(table, arguments=arguments)
+    assert left.value.code == 2
+    assert arguments[1] in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_seed_that_is_named_twice_counts_once(run: Script, table: Table, capsys: pytest.CaptureFixture[str]) -> None:
+    drawn = replace(table, cells=[replace(network(table), max_epochs=1)])
+    assert run("--seeds", "0", "0", table=drawn) == 0
+    said = capsys.readouterr().out
+    assert "1 seed" in said
+    assert "±" not in said
+
+
+@pytest.mark.parametrize("runs", ["file", "file/below"])
+def test_runs_that_are_a_file_are_one_line(
+    runs: str, table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(table, arguments=["--only", "mean", "--runs", str(tmp_path / runs)]) == 2
+    assert capsys.readouterr().err.endswith(f"{tmp_path / 'file'} is a file, name a folder\n")
+
+
+def test_a_disk_that_refuses_is_one_line(
+    run: Script, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, text: str) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("dotally.experiment.script.write_text", full)
+    assert run("--report") == 1
+    assert capsys.readouterr().err.endswith("table.md: No space left on device\n")
+
+
 def test_wandb_mode_is_taken_from_the_environment(
     table: Table, options: Options, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

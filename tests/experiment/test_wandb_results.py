@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from dotally.errors import DataError, DotallyError
-from dotally.experiment import Run, Table, render, wandb_record
+from dotally.experiment import Contest, Run, Table, main, publish, render, wandb_record
 from dotally.experiment.identity import resolved_spec
+from dotally.experiment.latex import latex
 from dotally.experiment.push import push
 from dotally.experiment.report import report
 from dotally.experiment.results import Result, find_results
@@ -25,7 +26,7 @@ def rendered(table: Table, results: list[Result]) -> list[str]:
     cells = report(table, results, (0, 1))
     return [
         render.markdown(table, cells),
-        render.latex(table, cells),
+        latex(table, cells),
         render.long_csv(cells),
         render.records(table, cells),
     ]
@@ -108,3 +109,31 @@ def test_a_server_that_refuses_is_one_line() -> None:
 
     with pytest.raises(DotallyError, match=r"wandb:me/dotally: Could not find project dotally"):
         load("wandb:me/dotally", "tiny", Refusing())
+
+
+def test_words_about_two_rows_need_no_local_files(
+    server: Any, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = table.cells[1]
+    assert isinstance(net, Run)
+    rows = [replace(net, row=row) for row in ("net", "other")]
+    table = replace(table, cells=rows, contest=Contest(challenger="other", baseline="net"), seeds=(0, 1, 2))
+    monkeypatch.setattr(publish, "ROOT", tmp_path / "checkout")
+    local, elsewhere = tmp_path / "runs", tmp_path / "elsewhere"
+    for cell in rows:
+        for seed in (0, 1, 2):
+            fabricate(local / f"tiny/{cell.cell}/seed{seed}", row=cell.row, seed=seed, spec=resolved_spec(cell))
+    assert push([local], project="dotally", entity="me") == 0
+    assert main(table, arguments=["--report", "--runs", str(local)]) == 0
+    assert main(table, arguments=["--report", "--from", "wandb:me/dotally", "--runs", str(elsewhere)]) == 0
+    written = [
+        {path.name: path.read_bytes() for path in (runs / "tiny").glob("table.*")} for runs in (local, elsewhere)
+    ]
+    assert written[0] == written[1]
+    assert b"no difference from net beyond seed noise" in written[0]["table.md"]
+    capsys.readouterr()
+    server.files.clear()
+    assert main(table, arguments=["--report", "--from", "wandb:me/dotally", "--runs", str(elsewhere)]) == 0
+    said = capsys.readouterr()
+    assert said.err.count("wandb:me/dotally: no predictions of ") == 6
+    assert "no statement against net" in said.out

@@ -3,12 +3,15 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from dotally.experiment import Run, Table, work
+from dotally.data import ShanghaiTech
+from dotally.experiment import Run, Table, Trivial, work
 from dotally.experiment.execute import Job, Options, execute, plan
 from dotally.experiment.folder import DEAD_AFTER
 from dotally.experiment.stopwatch import Stopwatch
@@ -76,6 +79,17 @@ def test_the_others_are_run_before_anything_is_waited_for(
     (failure,) = work.execute_all(table, [table.cells[0], broken], (0,), options, 1)  # type: ignore[list-item]
     assert failure.name == "net.crowd seed 0"
     assert job.folder.state() == "done"
+
+
+def test_a_download_that_stopped_half_way_is_warned_of(
+    options: Options, tmp_path: Path, shanghaitech_tree: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shanghaitech_tree(tmp_path / "half", train=4, test=2)
+    cell = Trivial(row="mean", column="B", kind="mean", data=partial(ShanghaiTech, "B"))
+    table = Table(id="half", title="Half a table", source="test", cells=[cell])
+    assert work.execute_all(table, [cell], (0,), replace(options, data_root=str(tmp_path / "half")), 1) == []
+    assert "mean.B" in (told := capsys.readouterr().err)
+    assert "warning: ShanghaiTech B: only 4 of 400 train and 2 of 316 test pictures are here" in told
 
 
 def test_a_run_takes_as_long_as_all_its_processes_together(table: Table, options: Options) -> None:

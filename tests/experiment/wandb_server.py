@@ -35,6 +35,7 @@ class WandbServer(ThreadingHTTPServer):
         self.used: list[str] = []
         self.operations: list[str] = []
         self.uploads: list[str] = []
+        self.files: dict[str, bytes] = {}
         self.gone = False
         self.lock = threading.RLock()
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -81,9 +82,20 @@ class WandbServer(ThreadingHTTPServer):
         return {"upsertBucket": {"bucket": bucket, "inserted": new}}
 
     def on_CreateRunFiles(self, variables: dict[str, Any]) -> Any:  # noqa: N802
-        files = [{"name": name, "uploadUrl": f"{self.url}/up/{name}"} for name in variables["files"]]
+        files = [{"name": name, "uploadUrl": f"{self.url}/up/{variables['run']}/{name}"} for name in variables["files"]]
         self.uploads += variables["files"]
         return {"createRunFiles": {"runID": variables["run"], "uploadHeaders": [], "files": files}}
+
+    def on_RunFiles(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+        nodes = []
+        for name in variables["fileNames"]:
+            path = f"/up/{variables['name']}/{name}"
+            if content := self.files.get(path):
+                found = {"id": name, "name": name, "url": f"{self.url}{path}", "directUrl": f"{self.url}{path}"}
+                found |= {"sizeBytes": len(content), "mimetype": "application/json", "updatedAt": None, "md5": None}
+                nodes.append({"node": found, "cursor": name})
+        files = {"edges": nodes, "pageInfo": {"endCursor": None, "hasNextPage": False}}
+        return {"project": {"internalId": "1", "run": {"fileCount": len(nodes), "files": files}}}
 
     def on_ArtifactType(self, variables: dict[str, Any]) -> Any:  # noqa: N802
         return {"project": {"artifact": None}}
@@ -189,8 +201,11 @@ class Handler(BaseHTTPRequestHandler):
             self._reply({})
 
     def do_PUT(self) -> None:
-        self._body()
+        self.server.files[self.path] = self._body()
         self._reply({})
+
+    def do_GET(self) -> None:
+        self._send(self.server.files[self.path])
 
     def _body(self) -> bytes:
         if self.headers.get("transfer-encoding") == "chunked":
@@ -204,7 +219,9 @@ class Handler(BaseHTTPRequestHandler):
         return gzip.decompress(content) if self.headers.get("content-encoding") == "gzip" else content
 
     def _reply(self, value: Any) -> None:
-        content = json.dumps(value).encode()
+        self._send(json.dumps(value).encode())
+
+    def _send(self, content: bytes) -> None:
         self.send_response(200)
         self.send_header("content-length", str(len(content)))
         self.end_headers()

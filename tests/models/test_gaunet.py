@@ -175,6 +175,14 @@ def test_gradients_reach_every_parameter(network: nn.Module) -> None:
     assert [name for name, parameter in network.named_parameters() if not parameter.grad.any()] == []
 
 
+def test_weight_decay_moves_no_displacement_and_no_width(network: nn.Module) -> None:
+    groups = network.parameter_groups(lr=0.5, weight_decay=0.1)  # type: ignore[operator]
+    decay = {id(parameter): group["weight_decay"] for group in groups for parameter in group["params"]}
+    places = {id(value) for layer in gaussians(network).values() for value in (layer.mu, layer.sigma)}
+    assert decay == {id(p): 0.0 if id(p) in places else 0.1 for p in network.parameters()}
+    assert {group["lr"] for group in groups} == {0.5}
+
+
 @pytest.mark.slow
 def test_one_picture_can_be_overfitted(network: nn.Module) -> None:
     cells = torch.zeros(1, 1, 4, 4)

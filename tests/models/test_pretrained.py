@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from dotally.errors import WeightsError
-from dotally.models import MCNN, VGG16, CSRNet, fetch_vgg16, load_imagenet_frontend, pretrained
+from dotally.models import (
+    MCNN,
+    VGG16,
+    CSRNet,
+    ResNet50,
+    build_model,
+    fetch_vgg16,
+    load_imagenet_frontend,
+    pretrained,
+)
 
 
 def small_vgg(**kwargs: bool) -> VGG16:
@@ -102,3 +111,36 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     torch.save(MCNN(width=0.25).state_dict(), tmp_path / "mcnn.pth")
     with pytest.raises(WeightsError, match="no weights of VGG-16"):
         load_imagenet_frontend(CSRNet(width=1 / 32), tmp_path / "mcnn.pth")
+
+
+@pytest.mark.parametrize("name", ["resnet50_counter", "gaunet_resnet50_counter", "gaunet_csrnet"])
+def test_every_network_with_imagenet_layers_loads_them_from_a_file(name: str, tmp_path: Path) -> None:
+    vgg = "csrnet" in name
+    whole = small_vgg() if vgg else ResNet50(width=1 / 32)
+    torch.save(whole.state_dict(), tmp_path / "whole.pth")
+    model = build_model(name, width=1 / 32)
+    load_imagenet_frontend(model, tmp_path / "whole.pth")
+    mine, theirs = (model.frontend, whole.features) if vgg else (model.layer1, whole.layer1)
+    torch.testing.assert_close(mine[0].state_dict(), theirs[0].state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["mcnn", "sanet", "plain_counter", "gaunet_mcnn", "gaunet_sanet"])
+def test_a_network_without_imagenet_layers_is_refused_before_anything_is_fetched(name: str) -> None:
+    with pytest.raises(WeightsError, match="has no layers of an ImageNet network: leave out imagenet='imagenet'"):
+        load_imagenet_frontend(build_model(name), "imagenet")
+
+
+def test_resnet_weights_are_fetched_by_their_own_address(
+    tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert pretrained._RESNET50_URL.endswith("/resnet50-0676ba61.pth")
+    monkeypatch.setattr(pretrained, "_RESNET50_URL", "http://127.0.0.1:9/resnet50-0676ba61.pth")
+    with pytest.raises(WeightsError, match="cannot download") as caught:
+        load_imagenet_frontend(build_model("resnet50_counter", width=1 / 32), "imagenet")
+    assert str(hub / "resnet50-0676ba61.pth") in str(caught.value)
+
+
+def test_weights_of_vgg_do_not_fill_a_resnet(tmp_path: Path) -> None:
+    torch.save(small_vgg().state_dict(), tmp_path / "vgg.pth")
+    with pytest.raises(WeightsError, match=r"vgg\.pth: no weights of ResNet-50"):
+        load_imagenet_frontend(build_model("resnet50_counter", width=1 / 32), tmp_path / "vgg.pth")

@@ -3,7 +3,7 @@ import torch
 
 from dotally.errors import WeightsError
 from dotally.models import GauNetResNet50Counter, ResNet50, ResNet50Counter
-from dotally.models.resnet50_counter import load_imagenet_stages
+from dotally.models.pretrained import load_imagenet_stages
 
 
 def test_it_has_as_many_parameters_as_the_stages_and_the_head() -> None:

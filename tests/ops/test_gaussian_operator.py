@@ -56,7 +56,7 @@ def test_gradients_are_those_of_finite_differences(shift: Any, execution: Any, n
         assert torch.autograd.gradcheck(
             lambda *leaves, options=options: gaussian_conv2d(*leaves, **options, **WINDOW),
             leaves,
-            atol=1e-6,
+            atol=1e-7,
             rtol=1e-5,
             fast_mode=True,
         )

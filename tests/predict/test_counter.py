@@ -64,8 +64,11 @@ def test_pictures_are_shrunk_as_they_were_in_training(
     Image.fromarray(np.resize(picture, (*size, 3))).save(tmp_path / "a.png")
     record = Record(name="a", picture=tmp_path / "a.png", annotation=tmp_path)
     data = CrowdDataset([record], lambda _: np.array([[0.5, 30.0]]), sigma=4.0, longest_side=40)
-    weights = LoadedWeights(task=task, path=Path("weights.pt"), sha256="", longest_side=40)
+    weights = LoadedWeights(task=task, path=Path("weights.pt"), sha256="", reading={"longest_side": 40})
     result = Counter(weights, device="cpu")(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as opened:
+        for kind in (opened, np.asarray(opened), to_tensor(np.array(opened)), (tmp_path / "a.png").read_bytes()):
+            np.testing.assert_array_equal(Counter(weights, device="cpu")(kind).image, result.image)
     np.testing.assert_array_equal(result.image, data.load(0).image.permute(1, 2, 0))
     assert result.size == size
     assert Counter(weights, device="cpu", longest_side=0)(tmp_path / "a.png").image.shape[:2] == size
@@ -74,7 +77,7 @@ def test_pictures_are_shrunk_as_they_were_in_training(
 
 def test_density_is_compared_with_that_of_training_at_the_size_it_was_shown(task: CountingTask) -> None:
     task.densest.fill_(50.0)  # the network finds about 300 heads per megapixel of anything
-    weights = LoadedWeights(task=task, path=Path("weights.pt"), sha256="", longest_side=20)
+    weights = LoadedWeights(task=task, path=Path("weights.pt"), sha256="", reading={"longest_side": 20})
     assert "denser than training" in Counter(weights, device="cpu")(np.full((256, 320, 3), 90, np.uint8)).flags
 
 

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dotally.cli import main
 from dotally.data.annotated import Thing
 from dotally.data.shapes import SHAPES
 from dotally.errors import AnnotationError, DataError, DotallyError
+from dotally.models import build_model
 from dotally.predict import localize_command as command
 from dotally.predict.box_truth import read_boxes
+from dotally.predict.localize_folder import localize
 from dotally.predict.localizer import WAYS, Localizer
 from dotally.stnet import BoxRule
 
@@ -168,7 +171,7 @@ def test_an_interrupted_job_keeps_what_it_has(
 
     def interrupted(self: Localizer, picture: Path, **options: object) -> object:
         calls.append(picture)
-        if len(calls) == 2:
+        if len(calls) == 3:  # the first is a grey picture, to see whether the method suits the network
             raise KeyboardInterrupt
         return first(self, picture, **options)  # type: ignore[arg-type]
 
@@ -185,6 +188,8 @@ def test_an_interrupted_job_keeps_what_it_has(
     ("words", "message"),
     [
         (("--stop", "features.99"), r"no layer is called 'features\.99'"),
+        (("--stop", "classifier"), r"classifier gives \(1, 8\), no map; stop at a layer below"),
+        (("--method", "grad-cam", "--stop", "features.99"), r"no layer is called 'features\.99'"),
         (("--threshold", "0.3"), "a threshold is a share of 1 and belongs to"),
         (("--method", "cam", "--collapse", "max"), "cam takes a threshold"),
         (("--share", "0.3"), "--share belongs to --rule percentile"),
@@ -203,6 +208,14 @@ def test_what_cannot_be_done_is_one_line_and_touches_nothing(
         command.run(arguments(photos, "--weights", shapes_checkpoint, "--out", tmp_path / "out", *words))
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_method_that_does_not_suit_the_network_is_one_line_and_touches_nothing(tmp_path: Path, photos: Path) -> None:
+    torch.save(build_model("alexnet", width=0.02).state_dict(), tmp_path / "alexnet.pth")
+    localizer = Localizer.load(tmp_path / "alexnet.pth", arch="alexnet", arch_kwargs={"width": 0.02}, method="cam")
+    with pytest.raises(DotallyError, match="CAM wants global average pooling"):
+        localize([photos], localizer, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

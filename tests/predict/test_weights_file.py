@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -88,6 +89,19 @@ def test_what_training_shrank_pictures_to_comes_along(tmp_path: Path, task: Coun
     assert load_weights(tmp_path / "best.ckpt").longest_side == load_weights(tmp_path / "slim.pt").longest_side == 512
     torch.save(lightning(task), tmp_path / "unknown.ckpt")
     assert load_weights(tmp_path / "unknown.ckpt").longest_side is None
+
+
+def test_another_way_of_resizing_comes_along_and_is_warned_of(tmp_path: Path, task: CountingTask) -> None:
+    reading = {"longest_side": None, "resize": "pet", "draft": True}
+    torch.save(lightning(task, datamodule_hyper_parameters={**reading, "crop": 64}), tmp_path / "best.ckpt")
+    save_weights(tmp_path / "best.ckpt", tmp_path / "slim.pt", {})
+    assert load_weights(tmp_path / "best.ckpt").reading == load_weights(tmp_path / "slim.pt").reading == reading
+    counter = Counter.load(tmp_path / "slim.pt", device="cpu")
+    assert "resized by the rule 'pet' of their data set and decoded at a fraction" in counter.describe()[-1]
+    grey = np.full((32, 32, 3), 90, dtype=np.uint8)
+    assert "resized unlike training" in counter(grey).flags
+    asked = Counter.load(tmp_path / "slim.pt", device="cpu", longest_side=16)
+    assert "resized unlike training" not in asked(grey).flags
 
 
 def test_a_slim_file_is_float32(tmp_path: Path, task: CountingTask) -> None:

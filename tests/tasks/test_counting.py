@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from dotally.data import ShanghaiTech
 from dotally.data.sample import CrowdBatch
-from dotally.errors import TrainingError
+from dotally.errors import TrainingError, WeightsError
 from dotally.losses import LOSSES
 from dotally.tasks import CountingTask
 
@@ -199,6 +199,12 @@ def test_batch_norm_keeps_its_statistics_from_the_share_of_epochs_on(
     assert bool(seen[0].any()) == (share != 0.0)  # before that share they move
 
 
+def test_batch_norm_is_not_frozen_in_a_training_without_a_last_epoch(tree: Path) -> None:
+    task = tiny(model_kwargs={"width": 1 / 16, "batch_norm": True}, lr=1e-4, freeze_batch_norm=0.5)
+    trainer(max_epochs=-1, max_steps=1).fit(task, crowd(tree))
+    assert bool(task.model.frontend[1].running_mean.any())
+
+
 def test_a_task_measured_in_inference_mode_can_be_trained(tree: Path) -> None:
     task, data = tiny(map_quality=True), crowd(tree)
     trainer(inference_mode=True).validate(task, data, verbose=False)
@@ -232,3 +238,44 @@ def test_a_schedule_ends_near_zero_with_the_training(optimizer: str, schedule: s
 def test_an_unknown_optimizer_is_refused(tree: Path) -> None:
     with pytest.raises(ValueError, match="unknown optimizer 'lion'; there are: sgd, adam, adamw"):
         trainer().fit(tiny(optimizer="lion"), crowd(tree))
+
+
+def test_a_network_is_trained_in_the_groups_that_it_offers(tree: Path) -> None:
+    task = tiny(model_kwargs=TINY | {"batch_norm": False}, schedule="one-cycle", optimizer="adamw", lr=1e-5)
+
+    def groups(*, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+        frontend, rest = task.model.frontend, [*task.model.backend.parameters(), *task.model.output_layer.parameters()]
+        return [
+            {"params": list(frontend.parameters()), "lr": 10 * lr, "weight_decay": weight_decay},
+            {"params": rest, "lr": lr, "weight_decay": 0.0},
+        ]
+
+    task.model.parameter_groups = groups
+    run = trainer()
+    run.fit(task, crowd(tree))
+    first, second = run.optimizers[0].param_groups
+    assert first["max_lr"] == pytest.approx(10 * second["max_lr"])
+    assert (first["initial_lr"], second["weight_decay"]) == (pytest.approx(10 * second["initial_lr"]), 0.0)
+
+
+def test_game_leaves_out_what_lies_outside_a_region(tree: Path) -> None:
+    task = tiny()
+    with torch.no_grad():  # one head in every cell
+        task.model.output_layer.weight.zero_()
+        task.model.output_layer.bias.fill_(1.0)
+    batch = batch_of(tree, batch_size=1)
+    batch["mask"][..., 3:] = 0  # of 8 x 12 cells
+    with torch.no_grad():
+        task.test_step(batch, 0)
+    assert task.test_game[0].compute() == (8 * 3 - batch["count"]).abs().double()
+
+
+def test_counts_are_float32_under_half_precision(tree: Path) -> None:
+    batch = batch_of(tree)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert tiny()(batch["image"], batch["size"]).dtype == torch.float32
+
+
+def test_a_network_without_imagenet_layers_says_so_when_training_begins(tree: Path) -> None:
+    with pytest.raises(WeightsError, match="MCNN has no layers of an ImageNet network: leave out imagenet='imagenet'"):
+        tiny(model="mcnn", model_kwargs={"in_channels": 3}, imagenet="imagenet").setup("fit")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.compile_ahead import excesses
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -15,6 +17,13 @@ def compile_ahead(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     command = [sys.executable, "-m", "benchmarks.compile_ahead", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_budget_bounds_both_ways_and_a_loop_that_was_not_found_exceeds_its_own() -> None:
+    used = {"registers": 100.0, "fma": 8.0, "issue_ratio": 0.0}
+    assert excesses(used, {"registers": 100, "min_fma": 8}) == []
+    assert excesses(used, {"registers": 99, "min_fma": 9}) == ["registers 100.0 above 99", "fma 8.0 below 9"]
+    assert excesses(used, {"issue_ratio": 1.0}) == ["issue_ratio not found"]
 
 
 def test_kernels_stay_within_their_budgets_on_hopper() -> None:

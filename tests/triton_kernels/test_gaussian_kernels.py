@@ -1,11 +1,13 @@
 """The Gaussian kernels, interpreted (or on a GPU), against plain float64 sums; outputs start as NaN."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from triton_kernels import gaussian_blur, gaussian_conv, gaussian_grad
+from triton_kernels import gaussian_blur, gaussian_conv, gaussian_grad, gaussian_prepare
 
 # relative L2: float32 sums of at most a few thousand terms; float16 rounds the plane, the samples and the result
 TOLERANCE = {torch.float32: 1e-6, torch.float16: 5e-4}
@@ -13,9 +15,14 @@ TOLERANCE = {torch.float32: 1e-6, torch.float16: 5e-4}
 
 @pytest.fixture(autouse=True)
 def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fill what kernels are to write with NaN, so that an unwritten cell cannot pass."""
+    """Fill what kernels are to write with NaN, or a number out of every range, so that no unwritten cell can pass."""
     empty = torch.empty
-    monkeypatch.setattr(torch, "empty", lambda *a, **k: empty(*a, **k).fill_(float("nan")))
+
+    def poisoned(*a: Any, **k: Any) -> Tensor:
+        made = empty(*a, **k)
+        return made.fill_(float("nan") if made.is_floating_point() else -(2**30))
+
+    monkeypatch.setattr(torch, "empty", poisoned)
 
 
 def relative(found: Tensor, expected: Tensor) -> float:
@@ -105,7 +112,7 @@ def test_the_product_equals_the_sum_over_displaced_planes(
     dtype: torch.dtype, size: tuple[int, int], inputs: int, outputs: int, device: torch.device
 ) -> None:
     plane, weight, there, samples = product(dtype, size, inputs, outputs, device)
-    packed = gaussian_conv.pack(weight.to(device), dtype)
+    packed = gaussian_prepare.pack(weight.to(device), dtype)
     y = gaussian_conv.convolve(plane, packed, there, size=size, pad=2, outputs=outputs, precision="ieee")
     expected = sum(sample @ weight[..., k].double().T for k, sample in enumerate(samples))
     assert relative(y, expected) < TOLERANCE[dtype]  # type: ignore[arg-type]
@@ -132,7 +139,7 @@ def test_the_weight_gradient_equals_the_samples_times_the_output_gradient(
 def test_repeated_runs_are_bitwise_equal(device: torch.device) -> None:
     def run() -> tuple[Tensor, Tensor]:
         plane, weight, there, _ = product(torch.float32, (5, 6), 3, 4, device)
-        packed = gaussian_conv.pack(weight.to(device), torch.float32)
+        packed = gaussian_prepare.pack(weight.to(device), torch.float32)
         y = gaussian_conv.convolve(plane, packed, there, size=(5, 6), pad=2, outputs=4, precision="ieee")
         return y, gaussian_grad.weight_gradient(plane, y, there, pad=2, precision="ieee")
 

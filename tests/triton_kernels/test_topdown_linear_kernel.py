@@ -161,6 +161,15 @@ def test_repeated_runs_are_bitwise_equal(device: torch.device) -> None:
     assert torch.equal(*runs)
 
 
+def test_masses_that_cancel_never_make_a_list_longer_than_its_map(device: torch.device) -> None:
+    # the sum of the only cell passes 1, 0 and 1 again, so it is listed twice
+    units = topdown_worklist.from_dense(torch.tensor([[1.0, -1, 1]], device=device))
+    rule = {"mode": "all", "offset": 0, "table": TABLE, "lower_bound": LOWER_BOUND, "eps": EPS, "programs": 1}
+    below = topdown_linear.linear(torch.ones(1, 1, device=device), torch.ones(3, 1, device=device), units, **rule)
+    assert int(below.count) == below.capacity == 1
+    assert topdown_worklist.to_dense(below).tolist() == [[1]]
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("inputs", [40, 1024, 4096, 9216, 25088])
 @pytest.mark.parametrize("mode", ["stat", "all", "top1"])

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dotally.data.jhu_crowd import JHUCrowd
     from dotally.data.localization import LocalizationDataModule
     from dotally.data.mall import Mall
+    from dotally.data.mtc import MTC
     from dotally.data.nwpu_crowd import NWPUCrowd
     from dotally.data.packed import Packed
     from dotally.data.point_folder import PointFolder
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CARPK",
+    "MTC",
     "TRANCOS",
     "UCFCC50",
     "UCFQNRF",
@@ -65,6 +67,7 @@ _LAZY = {
     "ImageNetLocalization": "dotally.data.imagenet",
     "JHUCrowd": "dotally.data.jhu_crowd",
     "LocalizationDataModule": "dotally.data.localization",
+    "MTC": "dotally.data.mtc",
     "Mall": "dotally.data.mall",
     "NWPUCrowd": "dotally.data.nwpu_crowd",
     "Packed": "dotally.data.packed",

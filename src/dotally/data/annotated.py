@@ -41,7 +41,7 @@ class Annotated:
     size: tuple[int, int] | None = None
 
 
-def by_class(pictures: Iterable[Annotated], labels: Mapping[str, int]) -> list[BoxRecord]:
+def by_class(pictures: Iterable[Annotated], labels: Mapping[str, int], *, stored: bool = False) -> list[BoxRecord]:
     """Return a record for each class in each picture, with the boxes of that class.
 
     A picture of one class keeps its name; of others the class is made part of it ("0001.jpg [dog]").
@@ -49,6 +49,7 @@ def by_class(pictures: Iterable[Annotated], labels: Mapping[str, int]) -> list[B
     Args:
         pictures: What is annotated.
         labels: Label of each known class.
+        stored: Whether boxes are in pixels of pictures as they are stored; see :class:`BoxRecord`.
 
     Raises:
         AnnotationError: If a class is not known.
@@ -70,6 +71,7 @@ def by_class(pictures: Iterable[Annotated], labels: Mapping[str, int]) -> list[B
                     boxes=tuple(thing.box for thing in things),
                     where=things[0].where,
                     size=picture.size,
+                    stored=stored,
                 )
             )
     return records

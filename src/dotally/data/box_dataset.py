@@ -15,6 +15,7 @@ from dotally.data.box_sample import BoxSample
 from dotally.data.box_transforms import FRAMINGS, Framing, RandomView, clamp_boxes, frame
 from dotally.data.pictures import open_picture
 from dotally.data.sampling import Draw
+from dotally.data.turned_boxes import turn_boxes
 from dotally.data.voc_xml import Box
 from dotally.errors import AnnotationError
 
@@ -32,6 +33,8 @@ class BoxRecord:
         boxes: (x0, y0, x1, y1) in pixels, first and last included; empty where none are known.
         where: File and line of the annotation, for messages.
         size: (height, width) that the annotation says the picture has; None if it says nothing one can rely on.
+        stored: Boxes are in pixels of the picture as its file stores it, whatever EXIF says: published sets were
+            annotated and read so. Else of the upright picture.
     """
 
     name: str
@@ -40,6 +43,7 @@ class BoxRecord:
     boxes: tuple[Box, ...] = ()
     where: str = ""
     size: tuple[int, int] | None = None
+    stored: bool = False
 
 
 class LocalizationDataset(Dataset[BoxSample]):
@@ -131,11 +135,14 @@ def _boxes_within(record: BoxRecord, size: tuple[int, int]) -> Tensor:
             f"{record.where}: made for a picture of {record.size} (height, width), but {record.name} has {size}; "
             "annotate the picture as it is now"
         )
-    for x0, y0, x1, y1 in record.boxes:
+    boxes: Sequence[Box] = record.boxes
+    if record.stored and isinstance(record.picture, Path):
+        boxes = turn_boxes(record.picture, boxes, size)
+    for x0, y0, x1, y1 in boxes:
         # tools that count pixels from 1 reach the width and the height
         if x1 < 0 or y1 < 0 or x0 > size[1] or y0 > size[0]:
             raise AnnotationError(
                 f"{record.where}: the box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) lies outside {record.name}, "
                 f"which is {size[1]} x {size[0]} pixels"
             )
-    return clamp_boxes(torch.tensor(record.boxes, dtype=torch.float32), size)
+    return clamp_boxes(torch.tensor(boxes, dtype=torch.float32), size)

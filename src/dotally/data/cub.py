@@ -86,6 +86,7 @@ def _record(folder: Path, lists: dict[str, Numbered], number: str, labels: dict[
         label=labels[species],
         boxes=(box,),
         where=lists["bounding_boxes"][number][0],
+        stored=True,
     )
 
 

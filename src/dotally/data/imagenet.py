@@ -137,7 +137,7 @@ def _record(picture: Path, annotation: Path, labels: dict[str, int]) -> BoxRecor
     if synset not in labels:
         raise AnnotationError(f"{where}: the class {synset!r} is not among the {len(labels)} that are known")
     boxes = tuple(found.box for found in content.objects)
-    return BoxRecord(name=picture.name, picture=picture, label=labels[synset], boxes=boxes, where=where)
+    return BoxRecord(name=picture.name, picture=picture, label=labels[synset], boxes=boxes, where=where, stored=True)
 
 
 def _unjudged(picture: Path, labels: dict[str, int]) -> BoxRecord:

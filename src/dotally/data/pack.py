@@ -48,7 +48,12 @@ def pack(source: CrowdDataModule, out: Path) -> PackedUp:
     """
     source.prepare_data()
     sets: dict[str, CrowdDataset] = {split: source.dataset(split) for split in SPLITS}
-    made_from = _identity(sets, getattr(source, "resize", None))
+    reading = {
+        "longest_side": sets["train"].longest_side,
+        "resize": getattr(source, "resize", None),
+        "draft": getattr(source, "draft", False),
+    }
+    made_from = _identity(sets, reading)
     if out.exists():
         return _checked(out, made_from)
     part = out.with_name(f".{out.name}.part")
@@ -57,7 +62,7 @@ def pack(source: CrowdDataModule, out: Path) -> PackedUp:
         if not _goes_on(part, made_from):
             plans = {split: _plan(one, f"sizes of {split}") for split, one in sets.items()}
             _check_space(out.parent, sum(plan.bytes() for plan in plans.values()))
-            create(part, plans, made_from)
+            create(part, plans, made_from, reading)
         written = sum(_fill(PackedSplit(part, split, writable=True), one, split) for split, one in sets.items())
         with part.open("rb") as file:
             os.fsync(file.fileno())
@@ -107,12 +112,11 @@ def _options(settings: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def _identity(sets: Mapping[str, CrowdDataset], resize: str | None) -> str:
+def _identity(sets: Mapping[str, CrowdDataset], reading: Mapping[str, Any]) -> str:
     """Return the SHA-256 of what decides on the content: names, files as they are now, and how they are read."""
     digest = hashlib.sha256()
     for split, one in sets.items():
-        reading = (one.sigma, one.outside, one.longest_side, resize, getattr(one, "draft", False), type(one).__name__)
-        digest.update(f"{split} {reading}\n".encode())
+        digest.update(f"{split} {(one.sigma, one.outside, dict(reading), type(one).__name__)}\n".encode())
         for record in one.records:
             stamps = [(found.st_size, found.st_mtime_ns) for found in map(os.stat, (record.picture, record.annotation))]
             digest.update(f"{record.name} {stamps}\n".encode())

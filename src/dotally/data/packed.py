@@ -17,6 +17,7 @@ from dotally.data.published import visible_cells
 from dotally.data.sample import CrowdBatch, CrowdSample
 from dotally.data.sampling import Draw
 from dotally.data.transforms import Augmentation, resize
+from dotally.errors import DataError
 
 
 class PackedDataset(CrowdDataset):
@@ -27,7 +28,11 @@ class PackedDataset(CrowdDataset):
     Args:
         packed: The split.
         augmentation: See :class:`CrowdDataset`.
-        longest_side: Likewise; pictures may be packed smaller instead.
+        longest_side: Likewise, for pictures that were packed in their own size.
+
+    Raises:
+        DataError: Pictures that were resized when they were packed would be shrunk again: what is shrunk twice is
+            smoothed twice, and networks count otherwise in it.
     """
 
     def __init__(
@@ -35,6 +40,13 @@ class PackedDataset(CrowdDataset):
     ) -> None:
         records = [Record(name=name, picture=packed.path, annotation=packed.path) for name in packed.plan.names]
         places = {name: index for index, name in enumerate(packed.plan.names)}
+        again = longest_side is not None and any(max(size) > longest_side for size in packed.plan.sizes)
+        if again and any(packed.reading.values()):
+            how = ", ".join(f"{name}={value}" for name, value in packed.reading.items() if value)
+            raise DataError(
+                f"{packed.path}: packed with {how}, and networks count otherwise in what is shrunk twice; leave "
+                f"out longest_side={longest_side}, or pack with that alone"
+            )
         # the widths are in the file
         sigma: Sigma = "adaptive" if packed.plan.adaptive else 1.0
         super().__init__(
@@ -89,7 +101,8 @@ class Packed(CrowdDataModule):
 
     Raises:
         ValueError: If an option is out of range, or the published target is asked for, which needs the source.
-        DataError: From ``setup``, if the file is not there or not whole.
+        DataError: From ``setup``, if the file is not there or not whole, or holds resized pictures that
+            ``longest_side`` would shrink again.
     """
 
     def __init__(self, file: str | Path, **options: Any) -> None:
@@ -101,9 +114,10 @@ class Packed(CrowdDataModule):
 
     @override
     def dataset(self, split: Split, augmentation: Augmentation | None = None) -> PackedDataset:
-        return PackedDataset(
-            PackedSplit(self.file, split), augmentation=augmentation, longest_side=self.reading["longest_side"]
-        )
+        packed, longest_side = PackedSplit(self.file, split), self.reading["longest_side"]
+        # what counts with the checkpoint later has to resize alike
+        self.hparams.update(packed.reading if any(packed.reading.values()) else {"longest_side": longest_side})
+        return PackedDataset(packed, augmentation=augmentation, longest_side=longest_side)
 
     @override
     def setup(self, stage: str | None = None) -> None:

@@ -24,7 +24,7 @@ from dotally.data.sample import CrowdSample
 from dotally.errors import DataError
 from dotally.files import atomic_path
 
-FORMAT = "dotally-packed-1"
+FORMAT = "dotally-packed-2"
 # in the file: type, and values per item
 _ARRAYS: dict[str, tuple[str, tuple[int, ...]]] = {
     "pixels": ("u1", ()),
@@ -62,16 +62,17 @@ class SplitPlan:
         return sum(_nbytes(name, length) for name, length in self.lengths().items())
 
 
-def create(path: Path, plans: Mapping[str, SplitPlan], made_from: str) -> None:
+def create(path: Path, plans: Mapping[str, SplitPlan], made_from: str, reading: Mapping[str, Any]) -> None:
     """Write a packed file without content: no picture has its checksum, so none counts as there.
 
     Args:
         path: Where to.
         plans: By split.
         made_from: Whatever tells one source from another.
+        reading: How pictures come to the size that they are packed at, plain values.
     """
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["format"], file.attrs["made_from"] = FORMAT, made_from
+        file.attrs["format"], file.attrs["made_from"], file.attrs["reading"] = FORMAT, made_from, json.dumps(reading)
         for split, plan in plans.items():
             group = file.create_group(split)
             index = {
@@ -95,6 +96,9 @@ class PackedSplit:
         split: One of its groups.
         writable: Whether :meth:`write` may be called.
 
+    Attributes:
+        reading: See :func:`create`.
+
     Raises:
         DataError: No packed file, or without this split.
     """
@@ -105,6 +109,7 @@ class PackedSplit:
             if split not in file:
                 raise DataError(f"{path}: holds no {split} pictures, only {', '.join(file)}")
             group = file[split]
+            self.reading: dict[str, Any] = json.loads(file.attrs["reading"])
             self.plan = _plan(group["index"])
             self.places = {name: group[name].id.get_offset() for name in _ARRAYS}
         ends = np.cumsum([3 * height * width for height, width in self.plan.sizes])

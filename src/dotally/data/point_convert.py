@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -15,17 +16,18 @@ from dotally.data.crowd import Split
 from dotally.data.dotted import Dotted
 from dotally.data.pictures import open_picture
 from dotally.data.point_folder import PointFolder
-from dotally.data.point_formats.write import WRITERS, write_mat
+from dotally.data.point_formats.write import WRITERS, write_mat, write_voc
 from dotally.data.progress import progress
 from dotally.errors import DataError
 from dotally.files import write_text
 
 SHANGHAITECH = "shanghaitech"
-TARGETS = (*WRITERS, SHANGHAITECH)
+VOC = "voc"
+TARGETS = (*WRITERS, VOC, SHANGHAITECH)
 _QUALITY = 95
 
 
-def convert_folder(source: PointFolder, out: Path, to: str) -> int:
+def convert_folder(source: PointFolder, out: Path, to: str, *, box: float | None = None) -> int:
     """Write the pictures and dots of a folder to another one, which appears when all is written.
 
     Pictures are copied as they are, under their names; dots outside the pictures are kept, as are classes where the
@@ -36,6 +38,7 @@ def convert_folder(source: PointFolder, out: Path, to: str) -> int:
         source: What to convert.
         out: A folder that does not exist or is empty.
         to: A format, one of ``TARGETS``.
+        box: Side in pixels of the squares that stand for dots in "voc"; a dot has no size, so it has to be said.
 
     Returns:
         How many pictures were written.
@@ -45,6 +48,8 @@ def convert_folder(source: PointFolder, out: Path, to: str) -> int:
     """
     if to not in TARGETS:
         raise DataError(f"cannot write {to!r}; dots can be written as: {', '.join(TARGETS)}")
+    if (to == VOC) != (box is not None and 0 < box < float("inf")):
+        raise DataError("Pascal VOC holds boxes and a dot has no size: --box PIXELS says how wide, for voc alone")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} is in the way; name a folder that does not exist or is empty")
     pictures = source.pictures()
@@ -56,8 +61,9 @@ def convert_folder(source: PointFolder, out: Path, to: str) -> int:
             if to == SHANGHAITECH:
                 _shanghaitech(source, folder)
             else:
-                _copy(pictures, folder, by_stem=to in ("labelme", "mat", "dots", "npy"))
-                WRITERS[to](folder, pictures)
+                _copy(pictures, folder, by_stem=to in ("labelme", "mat", "dots", "npy", VOC))
+                write = WRITERS[to] if box is None else partial(write_voc, box=box)
+                write(folder, pictures)
             with suppress(FileNotFoundError):
                 out.rmdir()
             os.replace(folder, out)

@@ -62,14 +62,21 @@ def survey(
     if format != "auto" and format not in READERS:
         raise DataError(f"there is no format {format!r}; formats are: {', '.join(READERS)}")
     pictures = picture_files(folder)
-    maps = _dot_pictures(pictures, named=format == "dots")
-    found = _by_format(folder, format, refuse)
+    maps = _dot_pictures(folder, pictures, named=format == "dots")
+    broken: list[AnnotationError] = []
+
+    def refused(error: AnnotationError) -> None:
+        broken.append(error)
+        refuse(error)
+
+    found = _by_format(folder, format, refused)
     if maps and format in ("auto", "dots"):
-        found["dots"] = maps
-        pictures = [path for path in pictures if path not in set(maps)]
+        found["dots"], drawn = maps, set(maps)
+        pictures = [path for path in pictures if path not in drawn]
     if not found:
         what = f"no files of the format {format}" if format != "auto" else "no annotations in a format that is known"
-        raise DataError(f"{folder}: {len(pictures)} pictures, but {what}; formats are: {', '.join(READERS)}")
+        why = f" ({broken[0]})" if broken else ""
+        raise DataError(f"{folder}: {len(pictures)} pictures, but {what}{why}; formats are: {', '.join(READERS)}")
     if len(found) > 1:
         seen = ", ".join(f"{name} ({files[0].relative_to(folder)})" for name, files in found.items())
         raise DataError(f"{folder}: holds annotations in several formats: {seen}; say which, as format or --from")
@@ -197,13 +204,15 @@ def _below(folder: Path) -> list[Path]:
     return sorted(shown, key=natural_key)
 
 
-def _dot_pictures(pictures: Sequence[Path], *, named: bool) -> list[Path]:
+def _dot_pictures(folder: Path, pictures: Sequence[Path], *, named: bool) -> list[Path]:
     """Return those that are called like dots of another; if the format was named, also those in folders of labels."""
     folders = _DOT_FOLDERS if named else {"dots"}
-    like = [
+    like = {
         path
         for path in pictures
-        if path.suffix.lower() == ".png" and (_DOTS.search(path.stem) or path.parent.name.lower() in folders)
-    ]
-    rest = {bare(path.stem) for path in pictures if path not in set(like)}
-    return [path for path in like if bare(path.stem) in rest]
+        # what the user called the folder itself says nothing
+        if path.suffix.lower() == ".png"
+        and (_DOTS.search(path.stem) or (path.parent != folder and path.parent.name.lower() in folders))
+    }
+    rest = {bare(path.stem) for path in pictures if path not in like}
+    return [path for path in pictures if path in like and bare(path.stem) in rest]

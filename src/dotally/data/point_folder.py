@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from typing_extensions import override
 
@@ -15,6 +15,7 @@ from dotally.data.point_files import Turned, Unlisted, read_folder
 from dotally.data.point_formats import Format
 from dotally.data.point_formats.dots import shown
 from dotally.data.sampling import carve
+from dotally.data.spacing import chosen_scale
 from dotally.data.transforms import Augmentation
 from dotally.errors import AnnotationError, DataError
 
@@ -52,8 +53,11 @@ class PointFolder(CrowdDataModule):
         folder: Where everything is.
         format: Of the annotations; "auto" finds it out.
         classes: Dots of these classes are counted; None counts all.
-        sigma: Width of a dot in the target in pixels, about a quarter of the size of what is counted; or "adaptive" to
-            the distances between dots. A fixed width does not shrink with ``longest_side``.
+        sigma: Width of a dot in the target in pixels, about a quarter of the size of what is counted; "adaptive" to
+            the distances between dots; or "auto", one width by the usual distance. A fixed width does not shrink with
+            ``longest_side``.
+        longest_side: See :class:`CrowdDataset`; "auto" shrinks until neighbours are about 32 pixels apart. Whatever is
+            "auto" follows from the training pictures, see ``dotally.data.spacing``.
         unlisted: Pictures that no annotation mentions are an "error", taken as "empty", or left out by "skip".
         turned: See :func:`dotally.data.point_files.read_folder`.
         lists: A folder with any of ``train.txt``, ``val.txt`` and ``test.txt``, with one picture a line; None carves
@@ -75,7 +79,8 @@ class PointFolder(CrowdDataModule):
         *,
         format: Format | Literal["auto"] = "auto",
         classes: Sequence[str] | None = None,
-        sigma: Sigma = "adaptive",
+        sigma: Sigma | Literal["auto"] = "adaptive",
+        longest_side: int | Literal["auto"] | None = None,
         unlisted: Unlisted = "error",
         turned: Turned = "auto",
         lists: str | Path | None = None,
@@ -84,22 +89,37 @@ class PointFolder(CrowdDataModule):
     ) -> None:
         # what the base saves with a checkpoint has to be plain values
         classes, lists = None if classes is None else list(classes), None if lists is None else str(lists)
-        super().__init__(**options)
+        super().__init__(longest_side=None if longest_side == "auto" else longest_side, **options)
         if self.split == "official":
             raise ValueError("split must be 'seed': nobody has published lists for this folder; name your own as lists")
         if not 0 < test_fraction < 1:
             raise ValueError(f"test_fraction must lie within 0 and 1, got {test_fraction}")
-        if sigma != "adaptive" and not 0 < sigma < float("inf"):
-            raise ValueError(f"sigma must be 'adaptive' or a number of pixels above 0, got {sigma}")
-        self.folder, self.format, self.classes, self.sigma = Path(folder).expanduser(), format, classes, sigma
+        if isinstance(sigma, str) and sigma not in ("adaptive", "auto"):
+            raise ValueError(f"sigma must be 'adaptive', 'auto' or a number of pixels, got {sigma!r}")
+        if not isinstance(sigma, str) and not 0 < sigma < float("inf"):
+            raise ValueError(f"sigma must be 'adaptive', 'auto' or a number of pixels above 0, got {sigma}")
+        self.folder, self.format, self.classes = Path(folder).expanduser(), format, classes
+        self.sigma, self.longest_side = sigma, longest_side
         self.unlisted, self.turned, self.test_fraction = unlisted, turned, test_fraction
         self.lists = None if lists is None else Path(lists).expanduser()
         self._read: list[Dotted] | None = None
+        self.hparams.pop("lists", None)  # a path is no hyperparameter
 
     @override
     def dataset(self, split: Split, augmentation: Augmentation | None = None) -> CrowdDataset:
-        pictures = self.parts()[split]
-        return PointFolderDataset(pictures, sigma=self.sigma, augmentation=augmentation, **self.reading)
+        parts = self.parts()
+        sigma, reading = self._scaled(parts["train"])
+        return PointFolderDataset(parts[split], sigma=sigma, augmentation=augmentation, **reading)
+
+    def _scaled(self, train: Sequence[Dotted]) -> tuple[Sigma, dict[str, Any]]:
+        """Return the width of dots and how pictures are read, chosen by the training pictures where left to us."""
+        if "auto" not in (self.sigma, self.longest_side):
+            return cast(Sigma, self.sigma), self.reading
+        chosen = chosen_scale(train, self.longest_side)
+        # what counts with the checkpoint later has to shrink alike
+        self.hparams["longest_side"] = chosen.longest_side
+        sigma = chosen.sigma if self.sigma == "auto" else self.sigma
+        return sigma, {**self.reading, "longest_side": chosen.longest_side}
 
     def pictures(self) -> list[Dotted]:
         """Return all pictures with their dots; the files are read once."""

@@ -18,7 +18,9 @@ _BY_STEM: set[Format] = {"voc", "labelme", "mat", "npy", "dots"}
 
 def bare(stem: str) -> str:
     """Return the name of a file without what marks it as an annotation: "GT_IMG_1" and "IMG_1_ann" are "img_1"."""
-    return (_AFFIX.sub("", stem) or stem).casefold()
+    rest = _AFFIX.sub("", stem)
+    # again, because "1cell_dots" belongs to "1cell"
+    return bare(rest) if rest and rest != stem else stem.casefold()
 
 
 class Pairing:

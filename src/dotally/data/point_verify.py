@@ -12,6 +12,7 @@ from dotally.data.pictures import open_picture
 from dotally.data.point_files import Turned, Unlisted, class_counts, read_folder, survey
 from dotally.data.point_formats import Format
 from dotally.data.progress import progress
+from dotally.data.spacing import spacing
 from dotally.data.verify import Report
 from dotally.errors import PictureError
 
@@ -73,6 +74,8 @@ def _describe(found: Sequence[Dotted], format: Format, pictures: int, files: int
             f"dots a picture: from {min(counts):,} to {max(counts):,}, median {np.median(counts):g}; "
             f"{counts.count(0)} pictures without any"
         )
+    if apart := spacing(found):
+        report.found.append(f"neighbouring dots lie {apart:.3g} pixels apart (median)")
     names = class_counts(found)
     if set(names) - {""}:
         report.found.append("classes: " + ", ".join(f"{name or 'none'} {n:,}" for name, n in names.most_common(20)))

@@ -134,7 +134,7 @@ class PublishedDataset(CrowdDataset):
         sigma: See :class:`CrowdDataset`; a fixed width is in pixels of the resized picture.
         fit: Size that a picture is brought to; None keeps it.
         draft: Whether large JPEG pictures are decoded at a fraction of their size before they are scaled down: faster,
-            with less memory, and pixels differ a little (see :func:`dotally.data.reduced.open_reduced`).
+            with less memory, and networks count otherwise in it (see :func:`dotally.data.reduced.open_reduced`).
         options: See :class:`CrowdDataset`.
 
     Raises:

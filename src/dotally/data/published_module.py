@@ -30,7 +30,7 @@ class PublishedDataModule(CrowdDataModule, ABC):
         sigma: See :class:`CrowdDataset`; a fixed width is in pixels of the resized picture.
         resize: Name of the rule for the size of the pictures; None keeps it.
         draft: Whether large JPEG pictures that are scaled down are decoded at a fraction of their size; see
-            :class:`PublishedDataset`.
+            :class:`PublishedDataset`. ``dotally predict`` does not, and says so of such weights.
         options: See :class:`CrowdDataModule`.
 
     Raises:

@@ -3,6 +3,7 @@
 from dotally.data.carpk_files import CARPK_SET
 from dotally.data.jhu_crowd_files import JHU_CROWD
 from dotally.data.mall_files import MALL
+from dotally.data.mtc_files import MTC_SET
 from dotally.data.nwpu_crowd_files import NWPU_CROWD
 from dotally.data.published import PublishedSet
 from dotally.data.trancos_files import TRANCOS_SET
@@ -21,4 +22,5 @@ PUBLISHED_SETS: dict[str, PublishedSet] = {
     "mall": MALL,
     "trancos": TRANCOS_SET,
     "carpk": CARPK_SET,
+    "mtc": MTC_SET,
 }

@@ -104,6 +104,14 @@ def nearest_multiples(size: Size, *, multiple: int = 16) -> Size:
     return _multiples(size, 1.0, multiple)
 
 
+def shrunk(size: Size, *, factor: float) -> Size:
+    """Scale both sides by ``factor``, up to whole pixels.
+
+    MTC in TasselNetV2+ (Lu and Cao, 2020): an eighth.
+    """
+    return math.ceil(size[0] * factor), math.ceil(size[1] * factor)
+
+
 def exactly(size: Size, *, target: Size) -> Size:
     """Return ``target`` (height, width), whatever the size: for sets whose pictures all have one size."""
     return target

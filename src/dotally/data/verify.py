@@ -85,7 +85,7 @@ def verify(name: str, roots: Sequence[Path]) -> Report:
 
         return verify_box_folder(Path(name))
     known = ", ".join(VERIFIERS)
-    raise DataError(f"no check for a data set named {name!r}; there is one for: {known}, and for folders with boxes")
+    raise DataError(f"no check for {name!r}: no folder is called so, and the data sets with a check are: {known}")
 
 
 def verify_shanghaitech(

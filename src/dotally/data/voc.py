@@ -51,7 +51,7 @@ class VOCLocalization(LocalizationDataModule):
         if split != "test":
             named = carve(named, self.val_fraction, self.split_seed)[split == "val"]
         labels = {name: label for label, name in enumerate(CLASSES)}
-        return by_class((_annotated(folder, name, where) for name, where in named), labels)
+        return by_class((_annotated(folder, name, where) for name, where in named), labels, stored=True)
 
     @override
     def class_names(self) -> list[str]:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from dotally.callbacks import Prediction
 from dotally.errors import DataError, DotallyError
+from dotally.experiment.evidence import contradictions
 from dotally.experiment.report import CellReport
-from dotally.experiment.results import find_results, read_predictions
+from dotally.experiment.results import Result, find_results, read_predictions
 from dotally.metrics.slope_corrected import slope_corrected
 
 Floats = NDArray[np.float64]
@@ -81,14 +82,22 @@ def predictions_of(cell: CellReport, folders: Sequence[Path]) -> list[Path]:
 
     Raises:
         DotallyError: If the cell has no result.
-        DataError: If one came from elsewhere, without its predictions.
+        DataError: If one came from elsewhere, without its predictions, or its figures do not follow from them.
     """
     if not cell.results:
         raise DotallyError(f"{cell.cell.cell} has no result to compare: run --only {cell.cell.cell} first")
-    found = {result.key: path for folder in folders for path, result in find_results(folder)}
+    found = {result.key: (path, result) for folder in folders for path, result in find_results(folder)}
     if any(result.key not in found for result in cell.results):
         raise DataError(f"{cell.cell.cell}: its predictions are not on this machine")
-    return [found[result.key].with_name("predictions.csv") for result in cell.results]
+    return [_whole(*found[result.key]) for result in cell.results]
+
+
+def _whole(path: Path, result: Result) -> Path:
+    """Return the predictions of a ``run.json``, once its figures were seen to follow from them."""
+    predictions = path.with_name("predictions.csv")
+    if odd := contradictions(predictions, result):
+        raise DataError(f"{predictions}: not what was run: {odd[-1]}; restore it, or delete its folder and run again")
+    return predictions
 
 
 def read_errors(paths: Sequence[Path], *, corrected: bool = False) -> tuple[list[str], Floats]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from dotally.experiment.render import label, ours, percent, printed, seeds, verdict
-from dotally.experiment.report import CellReport, Figure
+from dotally.experiment.figure import Figure
+from dotally.experiment.render import RULES, label, ours, percent, printed, rules, seeds, verdict
+from dotally.experiment.report import CellReport
 from dotally.experiment.spec import Literature, Table
 
 # the block of a Markdown file that holds it
 BLOCK = "distance"
-HEADS = ("table", "cell", "figure", "printed", "ours", "delta", "verdict", "seeds", "protocol")
+HEADS = ("table", "cell", "figure", "printed", "ours", "delta", "verdict", "seeds", "protocol", *RULES)
 
 
 def distance(reports: Mapping[str, tuple[Table, Sequence[CellReport]]]) -> str:
@@ -17,7 +18,7 @@ def distance(reports: Mapping[str, tuple[Table, Sequence[CellReport]]]) -> str:
     Args:
         reports: By ID of the table; tables without a printed number for a row of ours are left out.
     """
-    lines = [_row(HEADS), _row(["---"] * 3 + ["---:"] * 3 + ["---"] * 3)]
+    lines = [_row(HEADS), _row(["---"] * 3 + ["---:"] * 3 + ["---"] * (len(HEADS) - 6))]
     open_lines = [_row(["table", "source", "numbers", "without a result"]), _row(["---", "---", "---:", "---:"])]
     for name, (table, cells) in sorted(reports.items()):
         held = list(_held(cells))
@@ -39,7 +40,7 @@ def _held(cells: Sequence[CellReport]) -> Iterator[tuple[CellReport, Figure]]:
 def _fields(cell: CellReport, figure: Figure) -> list[str]:
     judged = verdict(figure) or "not judged"
     shown = [cell.cell.cell, label(figure.metric), printed(figure), ours(figure), percent(figure.delta), judged]
-    return [*shown, seeds(cell), cell.protocol]
+    return [*shown, seeds(cell), cell.protocol, *rules(cell, RULES)]
 
 
 def _row(fields: Sequence[str]) -> str:

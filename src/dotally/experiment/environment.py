@@ -23,6 +23,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "platform": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
         "device": torch.cuda.get_device_name() if cuda else "cpu",
         "cuda": torch.version.cuda if cuda else None,
         "threads": torch.get_num_threads(),
@@ -32,12 +33,23 @@ def environment() -> dict[str, Any]:
     }
 
 
+def processor() -> str:
+    """Return the model of the processor, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
 def patch(root: Path = ROOT) -> str:
     """Return uncommitted changes and new modules as a patch; empty for a clean tree or no checkout.
 
     Committed results are left out: a run that publishes one must not make the next one dirty.
     """
-    changed = _git("diff", "HEAD", "--", ".", ":!experiments/results", ":!*.md", ":!docs", root=root)
+    results = (":!experiments/results", ":!benchmarks/results")
+    changed = _git("diff", "HEAD", "--", ".", *results, ":!*.md", ":!docs", root=root)
     added = _git("ls-files", "--others", "--exclude-standard", "--", "*.py", root=root) or ""
     # which differ from nothing, and that is an exit code of 1
     new = [_git("diff", "--no-index", "--", os.devnull, name, root=root, fine=(0, 1)) for name in added.splitlines()]

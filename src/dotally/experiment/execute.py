@@ -2,9 +2,10 @@
 
 import logging
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -25,13 +26,13 @@ from dotally.experiment.log_file import log_file
 from dotally.experiment.mirror import Mirror, mirror
 from dotally.experiment.origin import Origin, begin
 from dotally.experiment.results import Result, recompute, write_predictions
-from dotally.experiment.spec import Run, Trivial
+from dotally.experiment.spec import Data, Run, Task, Trivial
 from dotally.experiment.stopwatch import Stopwatch
 from dotally.experiment.train import task_of, trained, trainer_arguments
 from dotally.models.weights import load_into, read_weights
 from dotally.tasks import LocalizationTask
 
-__all__ = ["Job", "Options", "execute", "fast_dev_run", "plan"]
+__all__ = ["Job", "Options", "execute", "fast_dev_run", "heartbeat", "judge", "plan"]
 
 LOG = logging.getLogger("dotally")
 
@@ -67,19 +68,23 @@ def execute(job: Job, options: Options) -> Result:
 
 def _compute(job: Job, origin: Origin, options: Options, record: Mirror, watch: Stopwatch) -> Result:
     pl.seed_everything(job.seed, workers=True, verbose=False)
-    data, beat = data_module(job.cell, job.seed, options), _heartbeat(job.folder, watch)
-    if isinstance(data, CrowdDataModule):
-        metrics, facts = _count(job, data, options, record, beat)
+    data, beat = data_module(job.cell, job.seed, options), heartbeat(job.folder, watch.note)
+    if isinstance(job.cell, Trivial):
+        metrics, facts = _judge_trivial(job, job.cell, data)
     else:
-        metrics, facts = _localize(job, data, options, record, beat)
+        task, facts, checkpoint = trained(job, job.cell, data, options, record, beat)
+        metrics, found = judge(job, task, data, checkpoint, options, beat)
+        facts = {**found, **facts}
     finished = datetime.now(UTC).strftime("%Y-%m-%d")
     return _result(job, origin, metrics=metrics, facts={**facts, **watch.read(), "finished": finished})
 
 
-def _heartbeat(folder: RunFolder, watch: Stopwatch) -> Heartbeat:
+def heartbeat(folder: RunFolder, note: Callable[[], None]) -> Heartbeat:
+    """Return the callback that shows that a run is alive, and has ``note`` called as often."""
+
     def beat() -> None:
         folder.beat()
-        watch.note()
+        note()
 
     return Heartbeat(beat, BEAT)
 
@@ -100,17 +105,26 @@ def _result(job: Job, origin: Origin, **found: Any) -> Result:
     )
 
 
-def _count(
-    job: Job, data: CrowdDataModule, options: Options, record: Mirror, beat: Heartbeat
+def judge(
+    job: Job, task: Task, data: Data, checkpoint: Path | None, options: Options, beat: Callback
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    facts: dict[str, Any] = {}
-    if isinstance(job.cell, Trivial):
-        predictions = _trivial(job.cell, data)
-    else:
-        predictions, facts = _network(job, job.cell, data, options, record, beat)
+    """Measure a task, or the checkpoint that its training chose, on the test split.
+
+    Writes ``predictions.csv`` and, where pictures may be shown, ``pictures.png`` to the job's folder.
+
+    Returns:
+        The figures, and what else is worth knowing.
+    """
+    if isinstance(data, CrowdDataModule):
+        return _judge_counts(job, task, data, checkpoint, options, beat)
+    return _judge_boxes(job, task, data, checkpoint, options, beat)
+
+
+def _judge_trivial(job: Job, cell: Trivial, data: Data) -> tuple[dict[str, float], dict[str, Any]]:
+    assert isinstance(data, CrowdDataModule)
+    predictions = _trivial(cell, data)
     write_predictions(job.folder.predictions, predictions)
-    metrics = {**facts.pop("metrics", {}), **recompute(predictions, job.spec.get("groups"))}
-    return metrics, {"pictures": len(predictions), **facts}
+    return recompute(predictions), {"pictures": len(predictions)}
 
 
 def _trivial(cell: Trivial, data: CrowdDataModule) -> list[Prediction]:
@@ -123,16 +137,18 @@ def _trivial(cell: Trivial, data: CrowdDataModule) -> list[Prediction]:
     return [Prediction(name, true, predicted) for name, true, predicted in rows]
 
 
-def _network(
-    job: Job, run: Run, data: CrowdDataModule, options: Options, record: Mirror, beat: Heartbeat
-) -> tuple[list[Prediction], dict[str, Any]]:
-    task, facts, checkpoint = trained(job, run, data, options, record, beat)
+def _judge_counts(
+    job: Job, task: Task, data: CrowdDataModule, checkpoint: Path | None, options: Options, beat: Callback
+) -> tuple[dict[str, float], dict[str, Any]]:
+    assert isinstance(job.cell, Run)
     predictions = Predictions()
     sheet = [Pictures(test=partial(_sheet, job), number=6)] if data.pictures_may_leave else []
-    tester = pl.Trainer(**trainer_arguments(run, options), callbacks=[predictions, beat, *sheet])
+    tester = pl.Trainer(**trainer_arguments(job.cell, options), callbacks=[predictions, beat, *sheet])
     figures = tester.test(task, data, ckpt_path=checkpoint, weights_only=True, verbose=False)[0]
-    facts["metrics"] = {name.removeprefix("test/"): value for name, value in figures.items()}
-    return predictions.rows, facts
+    write_predictions(job.folder.predictions, predictions.rows)
+    logged = {name.removeprefix("test/"): value for name, value in figures.items()}
+    counted = recompute(predictions.rows, job.spec.get("groups"))
+    return {**logged, **counted}, {"pictures": len(predictions.rows)}
 
 
 def _sheet(job: Job, panels: Sequence[Panel], step: int) -> None:
@@ -142,21 +158,19 @@ def _sheet(job: Job, panels: Sequence[Panel], step: int) -> None:
         LOG.warning("no pictures.png: %s", error)
 
 
-def _localize(
-    job: Job, data: LocalizationDataModule, options: Options, record: Mirror, beat: Heartbeat
+def _judge_boxes(
+    job: Job, task: Task, data: LocalizationDataModule, checkpoint: Path | None, options: Options, beat: Callback
 ) -> tuple[dict[str, float], dict[str, Any]]:
     run = job.cell
     assert isinstance(run, Localization)
-    task, facts, best = trained(job, run, data, options, record, beat)
     assert isinstance(task, LocalizationTask)
-    if best:
-        load_into(task.model, read_weights(best).state)
+    if checkpoint:
+        load_into(task.model, read_weights(checkpoint).state)
 
     def tester(*callbacks: Callback) -> pl.Trainer:
         return pl.Trainer(**trainer_arguments(run, options), callbacks=[beat, *callbacks])
 
-    metrics, found = localization_run.judge(run, task, data, tester, job.folder)
-    return metrics, {**facts, **found}
+    return localization_run.judge(run, task, data, tester, job.folder)
 
 
 def fast_dev_run(cell: Run | Trivial, options: Options) -> None:

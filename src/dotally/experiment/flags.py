@@ -20,6 +20,8 @@ WANDB_MODES: dict[str, Mode] = {
     "off": "off",
 }
 
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
+
 
 def parser(table: Table) -> argparse.ArgumentParser:
     """Return the parser of a table's script."""
@@ -35,10 +37,16 @@ def _what(group: argparse._ArgumentGroup) -> None:
     add("--plan", action="store_true", help="state, printed value and cost of every cell; runs nothing but a stopwatch")
     add("--fast-dev-run", action="store_true", help="one batch of everything, nothing is kept")
     add("--report", action="store_true", help="print the table from the results at hand, run nothing")
+    add(
+        "--replay",
+        action="store_true",
+        help="confirm stale results: train a first epoch, test what was kept, compare bits",
+    )
     add("--check", action="store_true", help="leave with 1 where a number is off, stale or missing; see --report")
     add("--compare", nargs=2, metavar=("A", "B"), help="two cells, picture by picture: whose errors are smaller?")
     add("--show", metavar="CELL", help="print the resolved specification of a cell")
-    add("--publish", action="store_true", help="copy finished results beside the script, to be committed")
+    about = "after the runs (with --report: without any), copy finished results beside the script, to be committed"
+    add("--publish", action="store_true", help=about)
     add(
         "--launch", choices=["slurm", "local", "print"], help="hand every cell and seed to a cluster, or print commands"
     )
@@ -48,7 +56,7 @@ def _what(group: argparse._ArgumentGroup) -> None:
 def _which(group: argparse._ArgumentGroup, table: Table) -> None:
     group.add_argument("--only", nargs="+", metavar="PATTERN", help="cells whose row.column matches, such as 'csrnet*'")
     seeds = " ".join(map(str, table.seeds))
-    group.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help=f"those of the full table: {seeds}")
+    group.add_argument("--seeds", nargs="+", type=_seed, metavar="SEED", help=f"those of the full table: {seeds}")
 
 
 def _where(group: argparse._ArgumentGroup) -> None:
@@ -56,8 +64,8 @@ def _where(group: argparse._ArgumentGroup) -> None:
     add("--data-root", metavar="DIR", help="where the data sets are; several, separated by ':' (DOTALLY_DATA_ROOT)")
     add("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (default: runs)")
     add("--jobs", type=_positive, default=1, metavar="N", help="cells at once on this machine, threads divided")
-    add("--workers", type=int, default=0, metavar="N", help="processes that load pictures (default: 0)")
-    add("--accelerator", default="auto", help="as Lightning's Trainer takes it (default: auto)")
+    add("--workers", type=_whole, default=0, metavar="N", help="processes that load pictures (default: 0)")
+    add("--accelerator", choices=ACCELERATORS, default="auto", help="as Lightning's Trainer takes it (default: auto)")
     add("--devices", type=_positive, default=1, metavar="N", help="devices that share each batch of a run (default: 1)")
     add("--wandb", choices=["offline", "online", "off"], help="mirror to Weights & Biases (WANDB_MODE, else offline)")
 
@@ -66,8 +74,11 @@ def options(flags: argparse.Namespace, *, progress: bool) -> Options:
     """Turn parsed flags into options.
 
     Raises:
-        DotallyError: If WANDB_MODE is asked for and holds no mode.
+        DotallyError: If WANDB_MODE is asked for and holds no mode, or ``--runs`` names a file.
     """
+    there = next(path for path in (flags.runs, *flags.runs.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise DotallyError(f"--runs {flags.runs}: {there} is a file, name a folder")
     return Options(
         data_root=flags.data_root,
         runs=flags.runs,
@@ -102,4 +113,18 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return value
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must not be negative, got {text}")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**32:  # Lightning would take 0 instead
+        raise argparse.ArgumentTypeError(f"must be from 0 to {2**32 - 1}, got {text}")
     return value

@@ -10,7 +10,7 @@ import torch
 
 from dotally.data.voc_xml import Box
 from dotally.errors import DataError
-from dotally.experiment.results import Result, read_predictions, recompute
+from dotally.experiment.results import Result, read_predictions, read_rows, recompute
 from dotally.files import write_text
 from dotally.metrics.boxes import best_iou
 from dotally.metrics.localization import percent
@@ -57,15 +57,10 @@ def read_answers(path: Path) -> list[Answer]:
     """Read what :func:`write_answers` wrote.
 
     Raises:
-        DataError: If the file is missing or a line is damaged; the message names the line.
+        DataError: If the file is missing or cut off, or a line is damaged; the message names the line.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
     answers = []
-    for line, row in enumerate(rows, start=2):
+    for line, row in enumerate(read_rows(path), start=2):
         try:
             answers.append(_answer(row))
         except (AttributeError, KeyError, TypeError, ValueError) as error:

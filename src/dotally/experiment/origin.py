@@ -13,6 +13,8 @@ from dotally.experiment.source import code_hash
 from dotally.files import write_json, write_text
 from dotally.predict.terminal import say
 
+# in the environment of a run that was resumed with other code than it was begun with
+MIXED = "resumed_with_other_code"
 LOG = logging.getLogger("dotally")
 
 
@@ -33,6 +35,8 @@ def begin(job: Job) -> Origin:
     """Write ``spec.json``, ``environment.json`` and ``patch.diff``, and return what the result will tell of them."""
     folder, code = job.folder.path, _code(job)
     found, changes = _program()
+    if code != code_hash(identity.deciding_modules(job.cell)):
+        found = {**found, MIXED: True}
     write_json(folder / "spec.json", job.spec)
     write_json(folder / "environment.json", {**found, "code": code})
     if changes:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -22,12 +22,15 @@ from dotally.experiment.localization_run import check_tunable
 from dotally.experiment.report import is_stale, seeds_of
 from dotally.experiment.results import Result
 from dotally.experiment.spec import Data, Run, Table, Trivial
+from dotally.models.cost import network_cost
 
 State = Literal["planned", "running", "done", "failed", "interrupted", "stale", "spec changed", "data changed"]
 
 WARM_UP, STEPS, PICTURES = 3, 10, 5
 # seconds after which a slow network's probe makes do with what it has timed
 PATIENCE = 20.0
+# of a picture that is not at hand: most of ShanghaiTech's
+USUAL_SIZE = (768, 1024)
 CLOCK = time.perf_counter
 
 
@@ -52,11 +55,13 @@ class Outlook:
         cell: Its specification.
         states: Of every seed, each with its reason, which may be empty.
         trouble: Why it cannot be run here, or empty.
+        network: Parameters and operations of one picture, for people; empty where nothing is learnt.
     """
 
     cell: Run | Trivial
     states: tuple[tuple[State, str], ...]
     trouble: str = ""
+    network: str = ""
 
     @property
     def open(self) -> int:
@@ -78,7 +83,31 @@ def outlook(
         except DotallyError as error:
             trouble = str(error)
         states.append(_state(cell, [result for result in ours if result.seed == seed], job))
-    return Outlook(cell=cell, states=tuple(states), trouble=trouble)
+    network = "" if isinstance(cell, Trivial) else _network(cell, options)
+    return Outlook(cell=cell, states=tuple(states), trouble=trouble, network=network)
+
+
+def _network(cell: Run, options: Options) -> str:
+    """Count a cell's network at the size of its first test picture; without its data, at 768 x 1024."""
+    try:
+        with torch.device("meta"):
+            model = build(cell).model
+        height, width = _picture_size(cell, options)
+        cost = network_cost(model, (height, width))
+    except Exception as error:  # a plan is printed whatever a network does
+        return f"? ({type(error).__name__})"
+    return f"{cost.parameters / 1e6:.3g} M, {cost.flops / 1e9:.3g} GFLOP at {width}x{height}"
+
+
+def _picture_size(cell: Run, options: Options) -> tuple[int, int]:
+    try:
+        data = data_module(cell, 0, replace(options, workers=0))
+        data.prepare_data()
+        data.setup("test")
+        _, _, height, width = next(iter(data.test_dataloader()))["image"].shape
+    except (DotallyError, StopIteration):
+        return USUAL_SIZE
+    return height, width
 
 
 def _state(cell: Run | Trivial, results: Sequence[Result], job: Job | None) -> tuple[State, str]:
@@ -164,6 +193,8 @@ def _network_seconds(run: Run, data: Data, options: Options) -> tuple[float, flo
     if run.max_epochs:
         arguments = {"max_epochs": run.max_epochs, "limit_val_batches": 0, "callbacks": [steps]}
         _trainer(run, options, **arguments).fit(task, data)
+    # small enough for two batches, of which the first warms up: methods take seconds for a picture
+    data.eval_batch_size = min(data.eval_batch_size, math.ceil(PICTURES / 2))
     batches = math.ceil(PICTURES / data.eval_batch_size)
     arguments = {"limit_val_batches": batches, "limit_test_batches": batches, "callbacks": [pictures]}
     trainer = _trainer(run, options, **arguments)

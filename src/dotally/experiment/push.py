@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,11 +71,13 @@ class _Target:
         """Push one run and say what was done; a marker beside it spares the next push the question."""
         result = Result.read(path)
         mark = {"key": result.key, "project": self.project, "entity": self.entity, "mode": self.mode}
+        if result.confirmed:  # which the record may not know yet
+            mark["confirmed"] = result.confirmed[-1].code
         marker = path.parent / MARKER
         if _read(marker) == mark:
             return "was pushed before"
         known = self._known(result)
-        complete = known.get("state") == "finished" and "facts" in known["summary"]
+        complete = known.get("state") == "finished" and _told(result, known["summary"])
         if not complete:
             self._send(result, path.parent, after=int(known.get("summary", {}).get(wandb_session.STEP, -1)))
         write_json(marker, mark)
@@ -134,9 +136,15 @@ def _api() -> Any:
     except ImportError as error:
         raise DotallyError("wandb is not installed: pip install wandb") from error
     except wandb.errors.UsageError as error:
-        raise DotallyError(
-            f"Weights & Biases: {wandb_session.reason(error)}: `wandb login`, or set WANDB_API_KEY"
-        ) from error
+        why = wandb_session.reason(error)
+        remedy = "or" if "wandb login" in why else "`wandb login`, or"
+        raise DotallyError(f"Weights & Biases: {why}, {remedy} set WANDB_API_KEY") from error
+
+
+def _told(result: Result, summary: Mapping[str, Any]) -> bool:
+    """Tell whether a record's summary is complete, and of the code that the result stands for now."""
+    ours = wandb_record.summary(result)
+    return "facts" in summary and all(summary.get(name) == ours.get(name) for name in ("code", "confirmed"))
 
 
 def _read(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""A report as Markdown, LaTeX, CSV and JSON. The same report always gives the same bytes."""
+"""A report as Markdown, CSV and JSON, and its parts in words. The same report always gives the same bytes."""
 
 import csv
 import io
@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from dotally.experiment.report import CellReport, Figure, is_higher
+from dotally.experiment.figure import Figure
+from dotally.experiment.report import CellReport
 from dotally.experiment.spec import Cell, Literature, Table, Value
 
 LABELS = {
@@ -27,9 +28,8 @@ LABELS = {
     **{f"gt_known_{iou}": f"GT-known % at 0.{iou}" for iou in (25, 30, 50, 70, 75)},
 }
 DIGITS = {"slope": 2, "nae": 3, "ssim": 3, "threshold": 2}
-# what LaTeX would read as something else
-LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-LATEX |= {character: f"\\{character}" for character in "_%&#${}"}
+# under which a number of ours was made, besides the protocol; attributes of a cell's report
+RULES = ("checkpoint", "release", "resize")
 
 
 def label(metric: str) -> str:
@@ -121,13 +121,52 @@ def with_printed(table: Table, cells: Sequence[CellReport]) -> list[str]:
     return [name for name in table.metrics if any(cell.figures[name].paper for cell in cells)]
 
 
+def rules(cell: CellReport, names: Sequence[str]) -> list[str]:
+    """Return the rules of a cell by their names, a dash for each that it does not have."""
+    return [getattr(cell, name) or "-" for name in names]
+
+
+def _held(name: str, cells: Sequence[CellReport]) -> list[str]:
+    """Return the different values that cells have of a rule."""
+    return list(dict.fromkeys(getattr(cell, name) for cell in cells if getattr(cell, name)))
+
+
+def differing(cells: Sequence[CellReport]) -> list[str]:
+    """Return the rules that need a column, since not all of these cells are made by the same."""
+    return [name for name in RULES if len(_held(name, cells)) > 1]
+
+
+def shared(columns: Mapping[str, Sequence[CellReport]]) -> list[str]:
+    """Return a line that tells the rules of which every column's cells, or those of some columns, have but one.
+
+    Args:
+        columns: The cells of the columns, by name.
+    """
+    told = []
+    for name in RULES:
+        where_held: dict[str, list[str]] = {}
+        for column, cells in columns.items():
+            held = _held(name, cells)
+            if len(held) == 1:
+                where_held.setdefault(held[0], []).append(column)
+        told += [
+            f"{name} ({', '.join(names)}): {value}" if len(names) < len(columns) else f"{name}: {value}"
+            for value, names in where_held.items()
+        ]
+    return [f"The same for all rows of ours: {'; '.join(told)}"] if told else []
+
+
+def by_column(table: Table, cells: Sequence[CellReport]) -> dict[str, list[CellReport]]:
+    """Return the cells of each of a table's columns."""
+    return {column: [cell for cell in cells if cell.cell.column == column] for column in table.columns}
+
+
 def markdown(table: Table, cells: Sequence[CellReport]) -> str:
     """Render one Markdown table per column of the report."""
     parts = [f"**{table.title}** ({table.source})"]
-    for column in table.columns:
-        mine = [cell for cell in cells if cell.cell.column == column]
-        parts.append("\n".join(_block(table, column, mine)))
-    notes = [f"- {note}" for note in [*table.notes, *remarks(cells)]]
+    columns = by_column(table, cells)
+    parts += ["\n".join(_block(table, column, mine)) for column, mine in columns.items()]
+    notes = [f"- {note}" for note in [*table.notes, *shared(columns), *remarks(cells)]]
     return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])]) + "\n"
 
 
@@ -137,9 +176,10 @@ def _block(table: Table, column: str, cells: Sequence[CellReport]) -> list[str]:
     for name in table.metrics:
         heads += [f"{label(name)} printed", f"{label(name)} ours"] if name in compared else [label(name)]
         heads += ["delta", "verdict"] if name in compared and name not in table.unjudged else []
-    heads += ["seeds", "protocol", *(["resize"] if any(cell.resize for cell in cells) else [])]
+    columns = differing(cells)
+    heads += ["seeds", "protocol", *columns]
     lines = [_row(heads), _row(["---", *["---:"] * (len(heads) - 1)])]
-    return [*lines, *(_row(_line(cell, table, compared)[: len(heads)]) for cell in cells)]
+    return [*lines, *(_row([*_line(cell, table, compared), *rules(cell, columns)]) for cell in cells)]
 
 
 def _line(cell: CellReport, table: Table, compared: Sequence[str]) -> list[str]:
@@ -149,72 +189,25 @@ def _line(cell: CellReport, table: Table, compared: Sequence[str]) -> list[str]:
         figure = cell.figures[name]
         fields += [printed(figure), ours(figure)] if name in compared else [ours(figure)]
         fields += [percent(figure.delta), verdict(figure)] if name in compared and name not in table.unjudged else []
-    return [*fields, seeds(cell), cell.protocol, cell.resize or ("-" if isinstance(cell.cell, Literature) else "none")]
+    return [*fields, seeds(cell), cell.protocol]
 
 
 def _row(fields: Sequence[str]) -> str:
     return "| " + " | ".join(field.replace("|", r"\|") for field in fields) + " |"
 
 
-def latex(table: Table, cells: Sequence[CellReport]) -> str:
-    r"""Render a booktabs table: printed numbers, ours with ``\pm``, the best in bold, the second underlined, seeds."""
-    metrics = [name for name in table.metrics if name not in ("bias", "slope")]
-    title = f"{table.title}: {table.source}".replace("\n", " ")
-    lines = [
-        f"% {title}; needs \\usepackage{{booktabs}}",
-        rf"\begin{{tabular}}{{ll{'rr' * len(metrics)}r}}",
-        r"\toprule",
-    ]
-    heads = [rf"{_escape(label(name))} & ours" for name in metrics]
-    lines += [" & ".join(["data", "method", *heads, "seeds"]) + r" \\"]
-    for column in table.columns:
-        mine = [cell for cell in cells if cell.cell.column == column]
-        ranks = {name: _ranks([cell.figures[name] for cell in mine]) for name in metrics}
-        lines += [r"\midrule", *(_latex_line(cell, metrics, ranks) for cell in mine)]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def _latex_line(cell: CellReport, metrics: Sequence[str], ranks: Mapping[str, Sequence[float]]) -> str:
-    fields = [_escape(cell.cell.column), _escape(cell.cell.row)]
-    for name in metrics:
-        figure = cell.figures[name]
-        fields += [printed(figure), _latex_ours(figure, ranks[name])]
-    return " & ".join("--" if field == "-" else field for field in [*fields, seeds(cell)]) + r" \\"
-
-
-def _ranks(figures: Sequence[Figure]) -> list[float]:
-    """Return the best mean and, of three or more different ones, the second; none where nobody is compared."""
-    means = {figure.mean for figure in figures if figure.mean is not None}
-    if len(means) < 2 or figures[0].metric == "threshold":
-        return []
-    return sorted(means, reverse=is_higher(figures[0].metric))[: 2 if len(means) > 2 else 1]
-
-
-def _latex_ours(figure: Figure, ranks: Sequence[float]) -> str:
-    if figure.mean is None:
-        return "--"
-    spread = "" if figure.sd is None else rf" \pm {number(figure.sd, figure.metric)}"
-    mean = number(figure.mean, figure.metric)
-    if figure.mean in ranks:
-        mean = (r"\mathbf", r"\underline")[ranks.index(figure.mean)] + f"{{{mean}}}"
-    return f"${mean}{spread}$"
-
-
-def _escape(text: str) -> str:
-    return "".join(LATEX.get(character, character) for character in text)
-
-
 def long_csv(cells: Sequence[CellReport]) -> str:
-    """Render one line per row, column, figure and seed."""
+    """Render one line per row, column, figure and seed, each with the protocol and the other rules."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", "column", "metric", "seed", "value", "printed", "source", "key"])
+    writer.writerow(["row", "column", "metric", "seed", "value", "printed", "source", "key", "protocol", *RULES])
     for cell in cells:
         for name, figure in cell.figures.items():
             paper = [_blank(figure.paper.value), figure.paper.source] if figure.paper else ["", ""]
             values: list[list[object]] = [[r.seed, r.metrics.get(name, ""), r.key[:8]] for r in cell.results]
             for seed, value, key in values or [["", "", ""]]:
-                writer.writerow([cell.cell.row, cell.cell.column, name, seed, value, *paper, key])
+                line = [cell.cell.row, cell.cell.column, name, seed, value, *paper, key]
+                writer.writerow([*line, cell.protocol, cell.checkpoint, cell.release, cell.resize])
     return text.getvalue()
 
 
@@ -234,6 +227,7 @@ def _record(cell: CellReport) -> dict[str, Any]:
         "column": cell.cell.column,
         "seeds": {"done": len(cell.results), "planned": cell.planned},
         "protocol": cell.protocol,
+        **{name: getattr(cell, name) or None for name in RULES},
         "tolerance": _tolerance(cell.cell),
         "runs": [{"seed": result.seed, "key": result.key} for result in cell.results],
         "figures": {name: _figure_record(figure) for name, figure in cell.figures.items()},

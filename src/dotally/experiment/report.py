@@ -1,62 +1,16 @@
 """From results to statements: mean and spread over seeds, distance from the printed number, verdict."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
+from dotally.experiment.figure import Figure, Verdict, judge
 from dotally.experiment.identity import deciding_modules, differences, digest, resolved_spec
 from dotally.experiment.localization import Localization, results_of, rows_of
 from dotally.experiment.results import Result
+from dotally.experiment.rules import choice, release, resizing
 from dotally.experiment.source import code_hash
 from dotally.experiment.spec import Cell, Literature, Mean, Run, Table, Tolerance, Trivial, Value
-
-Verdict = Literal["match", "near", "off", "better", "missing", "incomplete", "stale", "protocol", ""]
-# figures of which more is better, besides shares of pictures that are localized; of all others less is
-HIGHER = frozenset({"psnr", "ssim", "label_accuracy", "max_box_acc", "max_box_acc_v2", "pointing", "pointing_all"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One figure of one cell.
-
-    Attributes:
-        metric: Its name, such as "mae".
-        paper: The number it is held against, if there is one.
-        values: Ours, one per seed.
-        verdict: How the two compare; empty where there is nothing to compare with.
-        drawn: Whether another seed would give another value.
-    """
-
-    metric: str
-    paper: Value | None
-    values: tuple[float, ...]
-    verdict: Verdict = ""
-    drawn: bool = False
-
-    @property
-    def mean(self) -> float | None:
-        """Mean over seeds; None without any."""
-        return sum(self.values) / len(self.values) if self.values else None
-
-    @property
-    def sd(self) -> float | None:
-        """Sample standard deviation (n - 1); None below two seeds."""
-        if len(self.values) < 2 or self.mean is None:
-            return None
-        return math.sqrt(sum((value - self.mean) ** 2 for value in self.values) / (len(self.values) - 1))
-
-    @property
-    def delta(self) -> float | None:
-        """Relative distance of our mean from the printed number; None where that is 0, or was not found."""
-        if self.mean is None or self.paper is None or not self.paper.value:
-            return None
-        return self.mean / self.paper.value - 1
-
-    @property
-    def single(self) -> bool:
-        """Whether one seed speaks for a figure that needs several."""
-        return self.drawn and len(self.values) == 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +26,9 @@ class CellReport:
             ones against them; None where nothing is committed or nothing differs from it.
         remarks: Anything that qualifies the numbers, such as a changed specification.
         protocol: How the checkpoint behind the numbers was chosen: ours, or for literature theirs.
-        resize: The rule for the size of the pictures, if there is one.
+        checkpoint: The same in words; empty where nothing is chosen.
+        release: Which release of the data, where several go round.
+        resize: The rules for the size of the pictures; empty for literature.
         stale: Whether the code that decides the results has changed since.
     """
 
@@ -83,6 +39,8 @@ class CellReport:
     committed: Figure | None = None
     remarks: tuple[str, ...] = ()
     protocol: str = "val"
+    checkpoint: str = ""
+    release: str = ""
     resize: str = ""
     stale: bool = False
 
@@ -172,9 +130,15 @@ def _mean(cell: Mean, table: Table, parts: Sequence[CellReport]) -> CellReport:
         planned=planned,
         remarks=tuple(cell.note and [cell.note]),
         protocol=protocol,
-        resize=parts[0].resize,
+        checkpoint=_together(part.checkpoint for part in parts),
+        release=_together(part.release for part in parts),
+        resize=_together(part.resize for part in parts),
         stale=stale,
     )
+
+
+def _together(rules: Iterable[str]) -> str:
+    return " / ".join(dict.fromkeys(rules))
 
 
 def _averaged(cell: Mean, table: Table, results: Sequence[Result]) -> Result:
@@ -190,12 +154,6 @@ def _averaged(cell: Mean, table: Table, results: Sequence[Result]) -> Result:
         code="",
         metrics={name: sum(result.metrics[name] for result in results) / len(results) for name in sorted(names)},
     )
-
-
-def _resize(spec: Mapping[str, Any]) -> str:
-    arguments = spec["data"]["arguments"]
-    side = arguments.get("longest_side")
-    return str(arguments.get("resize") or (f"longest side {side}" if side else ""))
 
 
 def _cell(
@@ -214,12 +172,14 @@ def _cell(
     planned = seeds_of(cell, seeds)
     chosen = tuple(current[seed] for seed in planned if seed in current)
     complete, stale = len(chosen) == len(planned), judge_age and is_stale(cell, chosen)
-    remarks = [*(cell.note and [cell.note]), *_several(same, planned)]
+    remarks = [*(cell.note and [cell.note]), *_several(same, planned), *_confirmed(chosen)]
     first = next((name for name in table.metrics if chosen and name in chosen[0].metrics), table.metrics[0])
     if ours and not same:
         remarks.append("spec changed: " + "; ".join(differences(ours[-1].spec, spec)))
     if stale:
-        remarks.append("stale: the code that decides it has changed since; delete its runs to run them again")
+        remarks.append(
+            "stale: the code that decides it has changed since; see --replay, or delete its runs to run them again"
+        )
     published = [result for result in _of(cell, table, committed) if result.spec == spec]
     return CellReport(
         cell=cell,
@@ -230,7 +190,9 @@ def _cell(
         # a method's row says what it is; what befell its run stands beside the run
         remarks=tuple([cell.note] if isinstance(cell, Localization) and cell.method else remarks),
         protocol=cell.protocol,
-        resize=_resize(spec),
+        checkpoint=choice(spec),
+        release=release(spec),
+        resize=resizing(spec),
         stale=stale,
     )
 
@@ -249,8 +211,17 @@ def _figure(
 
 
 def is_stale(cell: Run | Trivial, results: Sequence[Result]) -> bool:
-    """Tell whether any of a cell's results was made by code that has changed since."""
-    return bool(results) and any(result.code != code_hash(deciding_modules(cell)) for result in results)
+    """Tell whether any of a cell's results was made by code that has changed since, and no replay confirms it."""
+    return bool(results) and any(code_hash(deciding_modules(cell)) not in result.codes for result in results)
+
+
+def _confirmed(results: Sequence[Result]) -> list[str]:
+    """Remark on seeds that stand by a replay with later code, each with its latest."""
+    told: dict[str, list[str]] = {}
+    for result in results:
+        for last in result.confirmed[-1:]:
+            told.setdefault(f"confirmed by replay on {last.date}: {last.how}", []).append(str(result.seed))
+    return [f"seed{'s' * (len(seeds) > 1)} {', '.join(seeds)} {text}" for text, seeds in told.items()]
 
 
 def _several(same: Sequence[Result], seeds: Sequence[int]) -> list[str]:
@@ -292,29 +263,3 @@ def _verdict(
     if not complete:
         return "incomplete"
     return "protocol" if protocol == "test-best" else judge(figure, tolerance)
-
-
-def judge(figure: Figure, tolerance: Tolerance) -> Verdict:
-    """Judge a figure by its distance from the number beside it, whatever else speaks against it."""
-    return "" if figure.delta is None else compare(figure.delta, tolerance, higher=is_higher(figure.metric))
-
-
-def is_higher(metric: str) -> bool:
-    """Tell whether more of a figure is better."""
-    return metric in HIGHER or metric.startswith(("gt_known_", "top1_"))
-
-
-def compare(delta: float, tolerance: Tolerance, *, higher: bool = False) -> Verdict:
-    """Judge a relative distance: better by more than ``match`` is worth a second look as well.
-
-    Args:
-        delta: Ours by theirs, minus 1.
-        tolerance: What counts as reproduced.
-        higher: Whether more is better.
-    """
-    worse = -delta if higher else delta
-    if abs(worse) <= tolerance.match:
-        return "match"
-    if worse < 0:
-        return "better"
-    return "near" if worse <= tolerance.near else "off"

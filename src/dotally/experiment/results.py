@@ -23,6 +23,25 @@ LATER = frozenset({"corrected_mae"})
 
 
 @dataclass(frozen=True, kw_only=True)
+class Confirmation:
+    """That a replay with later code met the same bits; see ``replay``.
+
+    Attributes:
+        code: Hash of that code, as in :class:`Result`.
+        version: Version of dotally.
+        commit: Its commit, and whether there were changes besides; None outside a checkout.
+        date: Of the replay.
+        how: What was equal.
+    """
+
+    code: str
+    version: str | None
+    commit: str | None
+    date: str
+    how: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """What a run found.
 
@@ -38,6 +57,8 @@ class Result:
         metrics: Test figures, such as ``mae`` and ``rmse``.
         facts: Whatever else is worth knowing: best epoch, seconds, parameters.
         environment: Versions, device and commit.
+        confirmed: Later code under which a replay met the same bits, in the order of the replays; no part of what was
+            found, so two results that differ in nothing else are equal.
         format: Version of this file.
     """
 
@@ -52,6 +73,7 @@ class Result:
     metrics: dict[str, float]
     facts: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
+    confirmed: tuple[Confirmation, ...] = field(default=(), compare=False)
     format: int = FORMAT
 
     @property
@@ -59,9 +81,17 @@ class Result:
         """Name of the cell, ``row.column``."""
         return f"{self.row}.{self.column}"
 
+    @property
+    def codes(self) -> set[str]:
+        """The code that it was computed with, and all code that a replay has confirmed it for."""
+        return {self.code, *(confirmation.code for confirmation in self.confirmed)}
+
     def write(self, path: Path) -> None:
         """Write the result atomically: its presence is what "done" means."""
-        write_json(path, asdict(self))
+        value = asdict(self)
+        if not self.confirmed:  # as most are, and as all were before there was a replay
+            del value["confirmed"]
+        write_json(path, value)
 
     @classmethod
     def read(cls, path: Path) -> "Result":
@@ -74,7 +104,8 @@ class Result:
             value = json.loads(path.read_text(encoding="utf-8"))
             if value["format"] != FORMAT:
                 raise DataError(f"{path}: written in format {value['format']}, this version reads {FORMAT}: run again")
-            result = cls(**value)
+            confirmed = tuple(Confirmation(**told) for told in value.pop("confirmed", ()))
+            result = cls(**value, confirmed=confirmed)
             if not all(math.isfinite(figure) for figure in result.metrics.values()):
                 raise ValueError("a figure is not finite")
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -95,20 +126,33 @@ def read_predictions(path: Path) -> list[Prediction]:
     """Read what :func:`write_predictions` wrote.
 
     Raises:
-        DataError: If the file is missing or a line is damaged; the message names the line.
+        DataError: If the file is missing or cut off, or a line is damaged; the message names the line.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
     predictions = []
-    for line, row in enumerate(rows, start=2):
+    for line, row in enumerate(read_rows(path), start=2):
         try:
             predictions.append(Prediction(row["name"], int(row["true"]), float(row["predicted"])))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}, line {line}: not name,true,predicted") from error
     return predictions
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file that was written whole.
+
+    Raises:
+        DataError: If it is missing, no text, or ends in the middle of a line.
+    """
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8") from error
+    if text and not text.endswith("\n"):
+        lines = text.count("\n") + 1
+        raise DataError(f"{path}, line {lines}: cut off: restore the file, or delete its folder and run again")
+    return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
 def recompute(predictions: Sequence[Prediction], groups: Mapping[str, str] | None = None) -> dict[str, float]:

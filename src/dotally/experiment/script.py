@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +14,15 @@ from pathlib import Path
 from dotally.errors import DotallyError
 from dotally.experiment import cluster, compare, devices, flags, launch, probe, publish, render, work
 from dotally.experiment.compare_methods import compare_methods, named_row
-from dotally.experiment.failures import conclude, nothing_ran
+from dotally.experiment.failures import Failure, conclude, nothing_ran
 from dotally.experiment.identity import resolved_spec
 from dotally.experiment.job import Options
+from dotally.experiment.latex import latex
 from dotally.experiment.localization import Localization, is_row_of
+from dotally.experiment.replay import replay_all
 from dotally.experiment.report import CellReport, report, seeds_of
 from dotally.experiment.results import Result, find_results, unreadable
-from dotally.experiment.spec import Cell, Mean, Run, Table, Trivial
+from dotally.experiment.spec import Cell, Contest, Mean, Run, Table, Trivial
 from dotally.experiment.statement import with_statements
 from dotally.experiment.terminal import notice, say, show, show_plan
 from dotally.files import write_text
@@ -50,6 +53,12 @@ def main(
     except DotallyError as error:
         notice(f"error: {error}", style="red")
         return error.exit_code
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        sys.stderr.close()
+        return 0
+    except OSError as error:  # a full disk, a folder that is a file or not ours
+        notice(f"error: {error.filename or table.id}: {error.strerror or error}", style="red")
+        return 1
     except KeyboardInterrupt:
         notice("interrupted; the same command goes on from the last finished epoch")
         return 1
@@ -60,8 +69,10 @@ def _dispatch(
 ) -> int:
     if asked.source and not asked.report:
         raise DotallyError("--from goes with --report: it tells where results are read from")
-    whole = asked.report or asked.plan or asked.compare
-    seeds = tuple(asked.seeds or (table.seeds if whole else usual))
+    if asked.replay:
+        _check_replay(asked)
+    whole = asked.report or asked.plan or asked.compare or asked.replay
+    seeds = tuple(dict.fromkeys(asked.seeds or (table.seeds if whole else usual)))
     cells = _selected(table, asked.only or (None if whole or asked.seeds or asked.fast_dev_run else first))
     if devices.is_helper():
         work.help_along(table, cells, seeds, options)
@@ -83,18 +94,31 @@ def _dispatch(
 def _run(
     table: Table, asked: argparse.Namespace, cells: Sequence[Run | Trivial], seeds: tuple[int, ...], options: Options
 ) -> int:
-    failures = [] if asked.report else work.execute_all(table, cells, seeds, options, asked.jobs)
     attempted = sum(len(seeds_of(cell, seeds)) for cell in cells)
+    failures: list[Failure] = []
+    if asked.replay:
+        failures, attempted = replay_all(table, cells, seeds, options)
+    elif not asked.report:
+        failures = work.execute_all(table, cells, seeds, options, asked.jobs)
     if nothing_ran(failures, attempted):
         return conclude(failures, attempted)
     finished = _report(table, options, seeds, asked.source)
-    if not asked.report:
+    if not (asked.report or asked.replay):
         _show_the_way(table, options)
     chosen = [found for found in finished if _is_chosen(found.cell, cells)]
     if asked.publish:
         _publish(table, chosen, options)
     code = _check(chosen) if asked.check else 0
     return max(code, conclude(failures, attempted))
+
+
+def _check_replay(asked: argparse.Namespace) -> None:
+    others = {"--report": asked.report, "--plan": asked.plan, "--compare": asked.compare, "--launch": asked.launch}
+    others |= {"--fast-dev-run": asked.fast_dev_run, "--jobs": asked.jobs > 1, "--devices": asked.devices > 1}
+    if clash := [name for name, given in others.items() if given]:
+        raise DotallyError(
+            f"--replay goes without {', '.join(clash)}: it looks at one run after the other, on one device"
+        )
 
 
 def _is_chosen(row: Cell, cells: Sequence[Run | Trivial]) -> bool:
@@ -124,15 +148,26 @@ def _report(table: Table, options: Options, seeds: Sequence[int], source: str | 
     """Print the table and write it in every format."""
     published, found = _results(table, options, source)
     cells = report(table, [*published, *found], seeds, committed=published)
-    cells = with_statements(table, cells, (publish.committed(table.id), options.runs / table.id))
-    show(table, cells)
     folder = options.runs / table.id
+    with tempfile.TemporaryDirectory() as fetched:
+        folders = [publish.committed(table.id), folder, Path(fetched)]
+        if source and table.contest:
+            _fetch_predictions(source, table.contest, found, folders)
+        cells = with_statements(table, cells, folders)
+    show(table, cells)
     write_text(folder / "table.md", render.markdown(table, cells))
-    write_text(folder / "table.tex", render.latex(table, cells))
+    write_text(folder / "table.tex", latex(table, cells))
     write_text(folder / "table.csv", render.long_csv(cells))
     write_text(folder / "table.json", render.records(table, cells))
     notice(f"wrote {folder}/table.md .tex .csv .json")
     return cells
+
+
+def _fetch_predictions(source: str, contest: Contest, results: Sequence[Result], folders: Sequence[Path]) -> None:
+    from dotally.experiment.wandb_predictions import fetch
+
+    rows = (contest.challenger, contest.baseline)
+    fetch(source, [result for result in results if result.row in rows], folders[:2], folders[2])
 
 
 def _show_the_way(table: Table, options: Options) -> None:

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
+from dotally.experiment.figure import Figure
 from dotally.experiment.probe import Cost, Outlook
 from dotally.experiment.render import (
     label,
@@ -20,7 +21,7 @@ from dotally.experiment.render import (
     where,
     with_printed,
 )
-from dotally.experiment.report import CellReport, Figure
+from dotally.experiment.report import CellReport
 from dotally.experiment.spec import Cell, Literature, Table
 
 STYLES = {"match": "green", "better": "cyan", "near": "yellow", "off": "red", "stale": "magenta"}
@@ -102,14 +103,15 @@ def show_plan(table: Table, outlooks: Sequence[Outlook], costs: Mapping[str, Cos
     console = _heading(table)
     grid = Grid(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     metric = table.metrics[0]
-    for name in ("cell", "state", f"{label(metric)} printed", "source", "seeds", "a seed takes"):
+    for name in ("cell", "state", f"{label(metric)} printed", "source", "network", "seeds", "a seed takes"):
         grid.add_column(name, no_wrap=name == "cell", justify="right" if name == "seeds" else "left")
     for outlook in outlooks:
         done = f"{len(outlook.states) - outlook.open}/{len(outlook.states)}"
         cost = costs[outlook.cell.cell]
         price = cost if isinstance(cost, str) else about(cost)
         paper, source = _source(outlook.cell, metric)
-        grid.add_row(outlook.cell.cell, _state(outlook), paper, escape(source), done, escape(price))
+        told = (escape(source), escape(outlook.network), done, escape(price))
+        grid.add_row(outlook.cell.cell, _state(outlook), paper, *told)
     console.print(grid)
     for line in dict.fromkeys(_reasons(outlooks)):
         say(line)

@@ -11,7 +11,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import RichProgressBar
 
-from dotally.callbacks import Curve, Heartbeat, RandomState
+from dotally.callbacks import Curve, RandomState
 from dotally.data.crowd import CrowdDataModule
 from dotally.experiment import devices
 from dotally.experiment.checkpoints import WholeCheckpoints, checkpoints, is_whole
@@ -26,7 +26,13 @@ LOG = logging.getLogger("dotally")
 
 
 def trained(
-    job: Job, run: Run, data: Data, options: Options, record: Mirror, beat: Heartbeat
+    job: Job,
+    run: Run,
+    data: Data,
+    options: Options,
+    record: Mirror,
+    beat: Callback,
+    *more: Callback,
 ) -> tuple[Task, dict[str, Any], Path | None]:
     """Return the task as it was built or left by its training, facts, and the checkpoint that was chosen."""
     task = task_of(run, options)
@@ -36,7 +42,7 @@ def trained(
     curve = Curve(job.folder.metrics)
     bars = [RichProgressBar(leave=False)] if options.progress else []
     mirrored = record.callbacks(curve, pictures=isinstance(data, CrowdDataModule))
-    facts |= _fit(job, run, task, data, options, [curve, beat, *mirrored, *bars])
+    facts |= _fit(job, run, task, data, options, [curve, beat, *mirrored, *bars, *more])
     return task, facts, job.folder.best
 
 

@@ -2,26 +2,26 @@
 
 import argparse
 import importlib.util
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dotally.errors import DataError, DotallyError
+from dotally.experiment import changes, speed
 from dotally.experiment.distance import BLOCK, distance
+from dotally.experiment.evidence import contradictions
 from dotally.experiment.identity import resolved_spec, run_key
-from dotally.experiment.localization_answers import recomputed
 from dotally.experiment.publish import ROOT, committed, fill_blocks, shown_tables
 from dotally.experiment.render import markdown
 from dotally.experiment.report import CellReport, is_stale, report
-from dotally.experiment.results import LATER, Result, find_results, unreadable
+from dotally.experiment.results import Result, find_results, unreadable
 from dotally.experiment.spec import Table
 from dotally.experiment.statement import with_statements
 from dotally.experiment.terminal import say
 from dotally.files import write_text
 
-# relative, since both sides are float64 sums of the same numbers; absolute for a bias that all but cancels out
-EXACT = 1e-9
+# blocks of Markdown files that follow from other committed measurements than those of a table
+PAGES = {changes.BLOCK: changes.changes, **speed.BLOCKS}
 
 
 @dataclass(kw_only=True)
@@ -31,6 +31,7 @@ class Findings:
     Attributes:
         differences: What does not follow; each makes the exit code 1.
         warnings: What should be known.
+        confirmed: Results of other code than today's, for which a replay has confirmed them.
         results: How many results were recomputed.
         blocks: How many blocks in Markdown files were compared.
         written: Files whose blocks were brought up to date.
@@ -38,6 +39,7 @@ class Findings:
 
     differences: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    confirmed: list[str] = field(default_factory=list)
     results: int = 0
     blocks: int = 0
     written: list[str] = field(default_factory=list)
@@ -61,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     found = verify(root, write=arguments.write)
     for line in found.warnings:
         say(f"warning: {line}")
+    for line in found.confirmed:
+        say(f"confirmed: {line}")
     for line in found.differences:
         say(f"differs: {line}")
     for name in found.written:
@@ -141,6 +145,9 @@ def _verify_table(table: Table, root: Path, found: Findings) -> bool:
             found.differences.append(f"{name}: its specification is not the script's any more: run again, or delete it")
         elif is_stale(cell, [result]):
             found.warnings.append(f"{name}: stale: the code that decides it has changed since it was run")
+        elif is_stale(cell, [replace(result, confirmed=())]):
+            last = result.confirmed[-1]
+            found.confirmed.append(f"{name}: by replay on {last.date}, not trained again: {last.how}")
     found.differences += _mixed_data(folder, root)
     return len(found.differences) == before
 
@@ -155,23 +162,10 @@ def _verify_result(path: Path, result: Result, table: str) -> list[str]:
     if result.spec.get("max_epochs") and not path.with_name("metrics.csv").is_file():
         lines.append("metrics.csv is missing")
     try:
-        pictures, figures = recomputed(path.with_name("predictions.csv"), result)
-        lines += _differing(result, figures) if pictures else ["predictions.csv is empty"]
-        if result.facts.get("pictures", pictures) != pictures:
-            lines.append(f"predictions.csv has {pictures} pictures, not {result.facts['pictures']}")
+        lines += contradictions(path.with_name("predictions.csv"), result)
     except DataError as error:
         lines.append(str(error).replace(str(path.parent), ".").removeprefix("./"))
     return lines
-
-
-def _differing(result: Result, figures: dict[str, float]) -> list[str]:
-    """Compare recomputed figures with those of a result; GAME and what maps are worth do not follow from them."""
-    return [
-        f"{name} is {value!r} by predictions.csv, {result.metrics.get(name)!r} in run.json"
-        for name, value in figures.items()
-        if name not in LATER - set(result.metrics)
-        and not math.isclose(value, result.metrics.get(name, math.nan), rel_tol=EXACT, abs_tol=EXACT)
-    ]
 
 
 def _mixed_data(folder: Path, root: Path) -> list[str]:
@@ -196,12 +190,13 @@ def _verify_blocks(
     name, text = str(path.relative_to(root)), path.read_text(encoding="utf-8")
     shown = shown_tables(text)
     found.blocks += len(shown)
-    known = {*tables, BLOCK}
+    known = {*tables, BLOCK, *PAGES}
     found.differences += [f"{name}: no script has the table {table} it shows" for table in shown if table not in known]
     try:
         wanted = {table: published(tables[table], root) for table in set(shown) & set(tables)}
         if BLOCK in shown:
             wanted[BLOCK] = distance({name: (table, _reported(table, root)) for name, table in tables.items()})
+        wanted |= {page: PAGES[page](root) for page in set(shown) & set(PAGES)}
         wrong = [table for table, block in wanted.items() if fill_blocks(text, {table: block}.get, name) != text]
         # results that are not in order are in no report, so they cannot be in a summary of all tables either
         writable = {table: wanted[table] for table in wrong if write and sound.get(table, True)}

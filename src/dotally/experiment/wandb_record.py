@@ -3,12 +3,13 @@
 import csv
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from dotally.errors import DataError
 from dotally.experiment.identity import digest
-from dotally.experiment.results import FORMAT, Result
+from dotally.experiment.results import FORMAT, Confirmation, Result
 
 LONGEST_TAG = 64  # Weights & Biases refuses longer ones
 
@@ -94,6 +95,7 @@ def summary(result: Result) -> dict[str, Any]:
         **{f"test/{name}": value for name, value in result.metrics.items()},
         "code": result.code,
         "facts": _text(facts),
+        **({"confirmed": _text([asdict(told) for told in result.confirmed])} if result.confirmed else {}),
     }
 
 
@@ -120,6 +122,7 @@ def read_back(config: Mapping[str, Any], summary: Mapping[str, Any]) -> Result:
             metrics=metrics,
             facts=json.loads(summary["facts"]),
             environment=json.loads(given["environment"]),
+            confirmed=tuple(Confirmation(**told) for told in json.loads(summary.get("confirmed", "[]"))),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"not a complete result ({error!r})") from error

@@ -38,7 +38,7 @@ def load(source: str, table_id: str, api: Api | None = None) -> list[Result]:
         raise DotallyError(f"{source}: results are read from wandb:ENTITY/PROJECT")
     filters = {"$and": [{"config.table": table_id}, {"state": "finished"}]}
     try:
-        found = list((api or _api()).runs(path, filters=filters, order="+created_at"))
+        found = list((api or api_of()).runs(path, filters=filters, order="+created_at"))
         newest, ignored = _newest(found, table_id)
     except DotallyError:
         raise
@@ -58,7 +58,7 @@ def _newest(runs: Iterable[Any], table_id: str) -> tuple[list[Result], list[str]
         if run.state != "finished":
             continue
         try:
-            result = wandb_record.read_back(run.config, _plain(run.summary))
+            result = wandb_record.read_back(run.config, plain(run.summary))
         except DataError as error:
             ignored.append(f"run {run.id} ignored: {error}")
             continue
@@ -72,14 +72,19 @@ def _newest(runs: Iterable[Any], table_id: str) -> tuple[list[Result], list[str]
     return [result for _, result in newest.values()], ignored
 
 
-def _plain(summary: Any) -> Mapping[str, Any]:
+def plain(summary: Any) -> Mapping[str, Any]:
     """Return a summary's values; the public API hides them behind an object that is no mapping."""
     values = getattr(summary, "_json_dict", summary)
     assert isinstance(values, Mapping)
     return values
 
 
-def _api() -> Any:
+def api_of() -> Any:
+    """Return ``wandb.Api()``.
+
+    Raises:
+        DotallyError: If wandb is not installed.
+    """
     try:
         import wandb
     except ImportError as error:

@@ -47,7 +47,7 @@ def start(
         dir=os.fspath(folder),
         resume="allow",
         reinit="create_new",
-        settings=known(_discreet(where) | patience()),
+        settings=known(discreet(where) | patience()),
     )
     run.define_metric(STEP)
     run.define_metric("*", step_metric=STEP, step_sync=True)
@@ -67,8 +67,8 @@ def patience() -> dict[str, Any]:
     return {"init_timeout": BEGIN, "finish_timeout": END, "finish_timeout_raises": True}
 
 
-def _discreet(where: Mode) -> dict[str, Any]:
-    """Say nothing on the terminal, send nothing that names a person or a path."""
+def discreet(where: Mode) -> dict[str, Any]:
+    """Return settings by which nothing is said on the terminal, and nothing sent that names a person or a path."""
     return {
         "mode": where,
         "silent": True,

@@ -5,13 +5,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from dotally.data.shortfall import shortfall
 from dotally.errors import DataError
 from dotally.experiment import launch, publish
 from dotally.experiment.execute import execute, fast_dev_run
 from dotally.experiment.failures import Failure
 from dotally.experiment.folder import DEAD_AFTER
 from dotally.experiment.identity import differences
-from dotally.experiment.job import Job, Options, plan
+from dotally.experiment.job import Job, Options, data_module, plan
 from dotally.experiment.report import seeds_of
 from dotally.experiment.results import Result
 from dotally.experiment.spec import Run, Table, Trivial
@@ -44,6 +45,8 @@ def execute_all(
                 continue
             if changed := _changed_since(job):
                 notice(f"{job.name}: {changed}")
+            if lacking := shortfall(data_module(cell, seed, options)):
+                notice(f"{job.name}: warning: {lacking}")
             if jobs > 1 or (options.devices > 1 and len(pairs) > 1):
                 waiting += launch.tasks([cell], [seed], options, Path(sys.argv[0]))
             elif not _execute_one(job, options):

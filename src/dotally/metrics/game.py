@@ -17,7 +17,8 @@ def game_errors(density: Tensor, points: Tensor, count: Tensor, size: Tensor, st
     inside the pictures.
 
     Args:
-        density: ``[B, 1, h, w]``, predicted heads per cell; the rows and columns beyond a picture are ignored.
+        density: ``[B, 1, h, w]``, predicted heads per cell; the rows and columns beyond a picture are ignored, but what
+            lies outside a region of interest is not: multiply by the region's mask first, as ``CountingTask`` does.
         points: ``[sum N, 2]``, annotated (x, y) in pixels, those of all pictures in a row.
         count: ``[B]`` int64, how many of the points belong to each picture.
         size: ``[B, 2]`` int64, (height, width) of each picture in pixels, without padding.

@@ -21,7 +21,7 @@ from dotally.models.registry import register
 from dotally.models.resnet50_counter import OutputForm, ResNet50Counter
 from dotally.models.sanet import Form, SANet
 from dotally.models.vgg import VGG16_FEATURES, conv_stack, initialise, scaled
-from dotally.nn import GaussianConv2d, gaussianize
+from dotally.nn import GaussianConv2d, gaussianize, parameter_groups
 from dotally.nn.gaussian_setting import Preset
 
 Arrangement = Literal["pyramid", "sequence"]
@@ -33,8 +33,20 @@ _MCNN_LAST = {"branch1": 2, "branch2": 4, "branch3": 8}
 _MCNN_FIRST = 16
 
 
+class TrainedInGroups(nn.Module):
+    """A network whose displacements and widths are not pulled anywhere by weight decay."""
+
+    def parameter_groups(self, *, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+        """Return what an optimizer is built from; see :func:`dotally.nn.parameter_groups`.
+
+        All learn at one rate, as in the published code: it multiplies the gradients of displacements by 500, which
+        its optimizer, Adam, divides out again.
+        """
+        return parameter_groups(self, lr=lr, weight_decay=weight_decay, mu_lr_scale=1.0)
+
+
 @register("gaunet_mcnn")
-class GauNetMCNN(MCNN):
+class GauNetMCNN(TrainedInGroups, MCNN):
     """MCNN with Gaussians in every layer: 16 in the first two of each column and the last, then 2, 4 and 8.
 
     Args:
@@ -74,7 +86,7 @@ class GauNetMCNN(MCNN):
 
 
 @register("gaunet_csrnet")
-class GauNetCSRNet(SeesLocally, nn.Module):
+class GauNetCSRNet(TrainedInGroups, SeesLocally, nn.Module):
     """CSRNet's front end, then back ends of six Gaussian layers each; nothing is dilated.
 
     Args:
@@ -157,7 +169,7 @@ class GauNetCSRNet(SeesLocally, nn.Module):
 
 
 @register("gaunet_sanet")
-class GauNetSANet(SANet):
+class GauNetSANet(TrainedInGroups, SANet):
     """SANet with Gaussians in place of every convolution; the transposed ones stay.
 
     A layer's largest displacement is how far the kernel it replaces reached, at least 1 pixel. How many Gaussians the
@@ -190,7 +202,7 @@ class GauNetSANet(SANet):
 
 
 @register("gaunet_resnet50_counter")
-class GauNetResNet50Counter(ResNet50Counter):
+class GauNetResNet50Counter(TrainedInGroups, ResNet50Counter):
     """ResNet-50 counter with Gaussians in place of the bottlenecks' 3x3 convolutions (figure 3).
 
     The published code replaces a 1x1 shortcut of the third stage instead.

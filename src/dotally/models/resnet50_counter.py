@@ -1,6 +1,5 @@
 """ResNet-50 as a counter: its first three stages at 1/8 of the picture, then two 1x1 convolutions."""
 
-from collections.abc import Mapping
 from typing import Literal, get_args
 
 from torch import Tensor, nn
@@ -11,8 +10,6 @@ from dotally.models.receptive_field import ReceptiveField, SeesLocally
 from dotally.models.registry import register
 from dotally.models.resnet import EXPANSION, residual_stage
 from dotally.models.vgg import initialise, scaled
-from dotally.models.weights import load_into
-from dotally.nn import GaussianConv2d
 
 OutputForm = Literal["linear", "c3"]
 
@@ -76,20 +73,3 @@ class ResNet50Counter(SeesLocally, nn.Module):
         """
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         return self.head(self.layer3(self.layer2(self.layer1(x))))
-
-
-def load_imagenet_stages(model: ResNet50Counter, state: Mapping[str, Tensor]) -> None:
-    """Copy ResNet-50's first three stages into a counter, in place; its head and Gaussian layers stay as they are.
-
-    Args:
-        model: A counter of width 1 with three input channels.
-        state: Of torchvision's ``resnet50``.
-
-    Raises:
-        WeightsError: If ``state`` lacks some of the layers or has them in other shapes; the model is then unchanged.
-    """
-    gaussian = tuple(f"{name}." for name, layer in model.named_modules() if isinstance(layer, GaussianConv2d))
-    own = {name: value for name, value in model.state_dict().items() if name.startswith(("head.", *gaussian))}
-    parts = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.")
-    stages = {name: value for name, value in state.items() if name.startswith(parts)}
-    load_into(model, {**stages, **own})

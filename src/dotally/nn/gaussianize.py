@@ -1,15 +1,14 @@
 """Turning the convolutions of any network into Gaussian ones."""
 
-import copy
 import fnmatch
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from dotally.nn.cost import Counted, flops_per_position
+from dotally.nn.cost import Counted, counting, flops_per_position, shadow
 from dotally.nn.gaussian_conv2d import GaussianConv2d
 from dotally.nn.gaussian_setting import side
 
@@ -154,21 +153,12 @@ def _change(name: str, before: nn.Conv2d, after: GaussianConv2d, positions: dict
 
 
 def _positions(model: nn.Module, input_size: Sequence[int]) -> dict[str, int]:
-    """Run a copy without numbers and return how many positions the output of each counted layer has."""
-    shadow = copy.deepcopy(model).to("meta").eval()
-    positions: dict[str, int] = {}
-
-    def note(name: str, layer: Counted, output: Tensor) -> None:
-        channels = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
-        positions[name] = positions.get(name, 0) + output.numel() // channels
-
-    for name, layer in shadow.named_modules():
-        if isinstance(layer, Counted):
-            layer.register_forward_hook(lambda layer, _, output, name=name: note(name, layer, output))
-    first = next(shadow.parameters())
-    with torch.no_grad():
-        shadow(torch.empty(1, *input_size, device="meta", dtype=first.dtype))
-    return positions
+    """Return how many positions the output of each counted layer has."""
+    without_numbers = shadow(model).eval()
+    first = next(without_numbers.parameters())
+    with torch.no_grad(), counting(without_numbers) as found:
+        without_numbers(torch.empty(1, *input_size, device="meta", dtype=first.dtype))
+    return {name: positions.forward for name, positions in found.items()}
 
 
 def _network_flops(model: nn.Module, positions: dict[str, int] | None) -> int | None:

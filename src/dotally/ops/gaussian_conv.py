@@ -81,7 +81,7 @@ def gaussian_conv2d(
     check_shapes(x, weight, mu, sigma, bias)
     if values_are_readable(mu):
         check_values(mu, sigma, max_offset=max_offset, max_sigma=max_sigma)
-    if torch.is_autocast_enabled(x.device.type):
+    if not x.is_meta and torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         with torch.autocast(x.device.type, enabled=False):
             return _execute(x.to(dtype), weight.to(dtype), mu, sigma, bias, setting)

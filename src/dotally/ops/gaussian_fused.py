@@ -1,7 +1,7 @@
-"""The fused execution of the bilinear Gaussian convolution on CUDA: geometry and taps here, the work in Triton.
+"""The fused execution of the bilinear Gaussian convolution on CUDA: which kernels in which order, the work in Triton.
 
 Every function assumes checked arguments; shapes come from ``max_offset`` and ``max_sigma``, so nothing waits for the
-device and a CUDA graph can capture all of it. Two runs give the same bits.
+device and a CUDA graph can capture all of it. Two runs give the same bits. A forward pass starts four kernels.
 """
 
 import importlib.util
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dotally.ops.gaussian_taps import WIDTHS, AxisTaps, axis_taps, axis_values, blur_radius, shift_radius
+from dotally.ops.gaussian_taps import WIDTHS, blur_radius, shift_radius
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 MAX_RADIUS = 12  # pixels of blur: each tap is an instruction and a register
@@ -104,19 +104,14 @@ def fused_forward(
     """
     size, step = (x.shape[2], x.shape[3]), _pair(dilation)
     pad = _pad(max_offset, step)
-    taps = axis_values(**_centred(sigma, max_sigma, normalize)).float()
     with _kernels(x) as kernels:
-        plane = kernels.blur.blur(
-            _rows(x, x.dtype),
-            torch.stack([taps, taps]).unsqueeze(0),
-            dilation=step,
-            pad=pad,
-            channels=kernels.conv.padded(x.shape[1]),
-        )
+        prepared = kernels.prepared(x, mu, sigma, pad, step, max_offset, max_sigma, normalize)
+        channels = kernels.conv.padded(x.shape[1])
+        plane = kernels.blur.blur(_rows(x, x.dtype), prepared.blur, dilation=step, pad=pad, channels=channels)
         y = kernels.conv.convolve(
             plane,
-            kernels.conv.pack(weight, x.dtype),
-            _displacements(kernels.conv, mu, plane, step, max_offset),
+            kernels.prepare.pack(weight, x.dtype),
+            prepared.there,
             size=size,
             pad=pad,
             outputs=len(weight),
@@ -146,23 +141,22 @@ def fused_backward(
     sigma, those not ``wanted`` are None.
     """
     step, exact = _pair(dilation), grad_mode == "exact"
-    pad, taps = _pad(max_offset, step), _taps(sigma, max_sigma, normalize)
+    pad = _pad(max_offset, step)
     with _kernels(x) as kernels:
         job = _Backward(
             kernels=kernels,
+            prepared=kernels.prepared(x, mu, sigma, pad, step, max_offset, max_sigma, normalize),
             rows=_rows(x, x.dtype),
             grad_rows=_rows(grad, x.dtype),
-            weight=weight.to(x.dtype),
+            weight=weight,
             step=step,
             pad=pad,
             precision=_precision(x),
         )
-        blurred = job.plane(job.rows, (taps.value, taps.value))
-        there = _displacements(kernels.conv, mu, blurred, step, max_offset)
+        blurred, there = job.plane(job.rows, job.prepared.blur), job.prepared.there
         dweight = kernels.grad.weight_gradient(blurred, job.grad_rows, there, pad=pad, precision=job.precision)
-        by_unit = job.by_unit(blurred, taps, there, exact, wanted[2]) if wanted[1] or wanted[2] else None
-        back = _displacements(kernels.conv, -mu, blurred, step, max_offset)
-        dx = job.by_input(taps.value, back, crop=not exact) if wanted[0] else None
+        by_unit = job.by_unit(blurred, exact, wanted[2]) if wanted[1] or wanted[2] else None
+        dx = job.by_input(crop=not exact) if wanted[0] else None
     outputs, inputs, _ = weight.shape
     return (
         dx,
@@ -177,6 +171,7 @@ class _Backward:
     """What the three parts of a backward pass share."""
 
     kernels: "_Kernels"
+    prepared: Any  # triton_kernels.gaussian_prepare.Prepared, which only CUDA can import
     rows: Tensor  # [B, H, W, C_in]
     grad_rows: Tensor  # [B, H, W, C_out]
     weight: Tensor
@@ -184,38 +179,33 @@ class _Backward:
     pad: int
     precision: str
 
-    def plane(self, rows: Tensor, *terms: tuple[Tensor, Tensor], crop: bool = False) -> Tensor:
-        """Blur with the sum of (vertical, horizontal) filters."""
-        taps = torch.stack([torch.stack(term) for term in terms])
+    def plane(self, rows: Tensor, taps: Tensor, *, crop: bool = False) -> Tensor:
+        """Blur with a sum of separable filters ``[terms, 2, n]``."""
         channels = self.kernels.conv.padded(rows.shape[3])
         return self.kernels.blur.blur(rows, taps, dilation=self.step, pad=self.pad, channels=channels, crop=crop)
 
-    def by_unit(self, blurred: Tensor, taps: AxisTaps, there: object, exact: bool, with_sigma: bool) -> Tensor:
+    def by_unit(self, blurred: Tensor, exact: bool, with_sigma: bool) -> Tensor:
         """Return ``[K, 3]`` gradients of each unit's x, y and width; without sigma the width's means nothing."""
-        value, by_mu, by_sigma = taps
         slopes = (blurred, blurred)
         if not exact:
-            slopes = self.plane(self.rows, (value, by_mu)), self.plane(self.rows, (by_mu, value))
-        wider = self.plane(self.rows, (by_sigma, value), (value, by_sigma)) if with_sigma else blurred
-        outputs, inputs, _ = self.weight.shape
-        sides = (0, self.kernels.conv.padded(outputs) - outputs, 0, self.kernels.conv.padded(inputs) - inputs)
+            slopes = self.plane(self.rows, self.prepared.by_x), self.plane(self.rows, self.prepared.by_y)
+        wider = self.plane(self.rows, self.prepared.by_sigma) if with_sigma else blurred
         return self.kernels.grad.displacement_gradient(
             self.grad_rows,
-            torch.nn.functional.pad(self.weight.permute(2, 1, 0), sides).contiguous(),
+            self.kernels.prepare.pack(self.weight, self.rows.dtype, channels_last=False),
             (*slopes, wider),
-            there,
+            self.prepared.there,
             exact=exact,
             pad=self.pad,
             precision=self.precision,
         )
 
-    def by_input(self, value: Tensor, back: object, *, crop: bool) -> Tensor:
+    def by_input(self, *, crop: bool) -> Tensor:
         """Return the gradient of x: blur and shift commute while the plane keeps its border, so forward, mirrored."""
-        taps = value.flip(0)
         dx: Tensor = self.kernels.conv.convolve(
-            self.plane(self.grad_rows, (taps, taps), crop=crop),
-            self.kernels.conv.pack(self.weight.transpose(0, 1), self.weight.dtype),
-            back,
+            self.plane(self.grad_rows, self.prepared.blur, crop=crop),
+            self.kernels.prepare.pack(self.weight.transpose(0, 1), self.rows.dtype),
+            self.prepared.back,
             size=tuple(self.rows.shape[1:3]),
             pad=self.pad,
             outputs=self.rows.shape[3],
@@ -225,9 +215,26 @@ class _Backward:
 
 
 class _Kernels(NamedTuple):
+    prepare: ModuleType
     blur: ModuleType
     conv: ModuleType
     grad: ModuleType
+
+    def prepared(
+        self,
+        x: Tensor,
+        mu: Tensor,
+        sigma: Tensor,
+        pad: int,
+        step: tuple[int, int],
+        max_offset: float,
+        max_sigma: float,
+        normalize: str,
+    ) -> Any:
+        """Return taps and displacements; whatever mu holds, no cell outside the plane of ``x`` is read."""
+        columns = self.blur.plane_size((x.shape[2], x.shape[3]), pad)[1]
+        window = {"radius": blur_radius(max_sigma), "max_offset": max_offset, "normalize": normalize}
+        return self.prepare.prepare(mu, sigma, columns=columns, step=step, **window)
 
 
 @contextmanager
@@ -236,28 +243,7 @@ def _kernels(x: Tensor) -> Iterator[_Kernels]:
     from dotally.ops.kernels import kernel_module  # only CUDA needs Triton
 
     with torch.cuda.device(x.get_device()):  # -1, the CPU's, changes nothing
-        yield _Kernels(*(kernel_module(f"gaussian_{name}") for name in ("blur", "conv", "grad")))
-
-
-def _taps(sigma: Tensor, max_sigma: float, normalize: str) -> AxisTaps:
-    """Return the taps of the centred Gaussian and its derivatives in float32."""
-    taps = axis_taps(**_centred(sigma, max_sigma, normalize), grad_mode="exact")
-    return AxisTaps(*(tap.float() for tap in taps))
-
-
-def _centred(sigma: Tensor, max_sigma: float, normalize: str) -> dict[str, Any]:
-    """Return the arguments that make the taps of a Gaussian that is not displaced, in float64."""
-    width = sigma.double().reshape(())
-    window = {"max_offset": 0, "max_sigma": max_sigma, "shift": "exact", "normalize": normalize}
-    return {"offset": torch.zeros_like(width), "sigma": width, **window}
-
-
-def _displacements(conv: ModuleType, mu: Tensor, plane: Tensor, step: tuple[int, int], max_offset: float) -> object:
-    """Split mu into whole cells and fractions, on the device. Whatever mu holds, no cell outside the plane is read."""
-    mu = mu.float().clamp(-max_offset, max_offset)  # keeps NaN, which reaches the output through the fraction
-    whole = mu.nan_to_num(0.0).floor()
-    offset = whole[:, 1] * (step[0] * plane.shape[2]) + whole[:, 0] * step[1]
-    return conv.Displacements(offset=offset.to(torch.int32), fraction=(mu - whole).flip(1).contiguous(), step=step)
+        yield _Kernels(*(kernel_module(f"gaussian_{name}") for name in _Kernels._fields))
 
 
 def _rows(x: Tensor, dtype: torch.dtype) -> Tensor:

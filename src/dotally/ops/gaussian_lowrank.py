@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dotally.ops.gaussian_checks import as_pair, check_shapes, check_values, values_are_readable
-from dotally.ops.gaussian_setting import tap_dtype
+from dotally.ops.gaussian_setting import Pair, tap_dtype
 from dotally.ops.gaussian_taps import blur_radius, blur_taps, shift_radius, shift_taps
 
 SAMPLES = 257  # widths that the basis is fitted to, evenly spaced
@@ -86,7 +86,8 @@ def gaussian_conv2d_lowrank(
     .. math:: Y = b + \sum_k W_k \, T_{\mu_k} \Big[ \sum_r a_r(\sigma_k) \, \phi_r \star X \Big]
 
     R blurs whatever the number of widths. Equals ``gaussian_conv2d(..., shift="bilinear")`` up to the basis' error.
-    Plain aten, differentiable by autograd in every argument, exports.
+    Plain aten, differentiable by autograd in every argument, exports. Under autocast ``x`` and ``weight`` are lowered,
+    ``mu`` and ``sigma`` are not.
 
     Args:
         x: ``[B, C_in, H, W]``.
@@ -109,13 +110,31 @@ def gaussian_conv2d_lowrank(
         raise ValueError(f"the low-rank form needs mu [K, 2], one set per layer, got {list(mu.shape)}")
     if values_are_readable(mu):
         check_values(mu, sigma, max_offset=max_offset, max_sigma=basis.max_sigma)
+    if not x.is_meta and torch.is_autocast_enabled(x.device.type):
+        dtype = torch.get_autocast_dtype(x.device.type)
+        with torch.autocast(x.device.type, enabled=False):
+            return _lowrank(x.to(dtype), weight, mu, sigma, bias, basis, max_offset, as_pair("stride", stride))
+    return _lowrank(x, weight, mu, sigma, bias, basis, max_offset, as_pair("stride", stride))
+
+
+def _lowrank(
+    x: Tensor,
+    weight: Tensor,
+    mu: Tensor,
+    sigma: Tensor,
+    bias: Tensor | None,
+    basis: ShapeBasis,
+    max_offset: float,
+    stride: Pair,
+) -> Tensor:
     units, channels, reach = len(mu), x.shape[1], shift_radius(max_offset)
     coefficients = basis.coefficients(sigma.to(tap_dtype(sigma)).expand(units))
     planes = _blurred(x, basis.shapes, reach)  # [B, C_in, R, H + 2 reach, W + 2 reach]
     planes = torch.einsum("bcrhw,kr->bckhw", planes, coefficients.to(x.dtype))
     across, down = (shift_taps(mu[:, axis].to(tap_dtype(mu)), max_offset=max_offset)[0].to(x.dtype) for axis in (0, 1))
     splat = (down.unsqueeze(-1) * across.unsqueeze(-2)).repeat(channels, 1, 1).unsqueeze(1)
-    moved = F.conv2d(planes.flatten(1, 2), splat, stride=as_pair("stride", stride), groups=channels * units)
+    moved = F.conv2d(planes.flatten(1, 2), splat, stride=stride, groups=channels * units)
+    bias = bias if bias is None else bias.to(x.dtype)
     return F.conv2d(moved, weight.to(x.dtype).flatten(1)[..., None, None], bias)
 
 

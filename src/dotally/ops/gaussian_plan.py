@@ -125,7 +125,7 @@ def bank_work(layer: Layer, setting: Setting) -> Work:
 
 
 def fused_work(layer: Layer, setting: Setting) -> Work:
-    """Count one blur to memory and one kernel that samples and mixes."""
+    """Count one blur to memory and one kernel that samples and mixes; two small ones come before them."""
     taps = 2 * blur_radius(setting.max_sigma) + 1
     plane = _pixels(layer) * layer.inputs
     return Work(
@@ -133,7 +133,7 @@ def fused_work(layer: Layer, setting: Setting) -> Work:
         vector=plane * (2.0 * 2 * taps + 8 * layer.units),
         bytes=_ideal_bytes(layer, setting),
         before=2.0 * layer.itemsize * plane,
-        calls=8,
+        calls=4,
     )
 
 

@@ -1,5 +1,6 @@
 """A trained network as a function from pictures to counts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +35,8 @@ class Counted:
         size: (height, width) of the picture in pixels.
         flags: What was done to the picture ("rotated", "rescaled", "transparent", "N pages") and why its count may be
             wrong: "tiny" (a side below one cell), "negative density" (more than 5 % of the density's mass),
-            "denser than training", "below blank level" (no more than the network finds in blackness).
+            "denser than training", "below blank level" (no more than the network finds in blackness), "resized unlike
+            training" (by a rule that is followed there alone, see ``unlike``).
         points: ``[N, 2]`` (x, y) in pixels where a network places heads; None where it predicts density, as all do now.
         zones: Heads in each named zone; empty, as there are none yet.
         stride: Pixels of ``image`` per cell.
@@ -99,6 +101,8 @@ class Counter:
         facts: What the file says of their making.
         device: Where it computes.
         longest_side: Pixels that larger pictures are shrunk to; None shrinks none.
+        unlike: How else pictures were resized in training, in words, unless another size was asked for; empty where
+            they are shrunk here as they were there. A network takes sharpness for heads, so its counts may be far off.
 
     Raises:
         DotallyError: A GPU was asked for and there is none.
@@ -109,6 +113,7 @@ class Counter:
         self.task = weights.task.eval().requires_grad_(False).to(self.device)
         self.path, self.sha256, self.facts = weights.path, weights.sha256, weights.facts
         self.longest_side = (weights.longest_side if longest_side is None else longest_side) or None
+        self.unlike = _unlike(weights.reading) if longest_side is None else ""
 
     @classmethod
     def load(
@@ -147,7 +152,9 @@ class Counter:
         """Return lines for people: which weights count here, and what their file says of their making."""
         size = f", pictures shrunk to {self.longest_side} pixels" if self.longest_side else ""
         how = f"{self.model}, {self.task.hparams['preprocessing']} preprocessing{size}, on {self.device}"
-        return [f"weights {self.path} ({how})", *(f"    {name}: {fact}" for name, fact in self.facts.items())]
+        unlike = f"warning: in training pictures were {self.unlike}, which is not done here; see --longest-side"
+        facts = (f"    {name}: {fact}" for name, fact in self.facts.items())
+        return [f"weights {self.path} ({how})", *facts, *([unlike] if self.unlike else [])]
 
     @cached_property
     def blank_level(self) -> float:
@@ -210,5 +217,12 @@ class Counter:
             "negative density": float(density.clamp(max=0).abs().sum()) > NEGATIVE_SHARE * float(density.abs().sum()),
             "denser than training": 0 < densest < count / (pixels / 1e6),
             "below blank level": count <= self.blank_level * pixels,
+            "resized unlike training": bool(self.unlike),
         }
         return [flag for flag, applies in doubts.items() if applies]
+
+
+def _unlike(reading: Mapping[str, Any]) -> str:
+    rule = f"resized by the rule {reading['resize']!r} of their data set" if reading.get("resize") else ""
+    draft = "decoded at a fraction of their size (draft)" if reading.get("draft") else ""
+    return " and ".join(filter(None, (rule, draft)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from dotally.data.annotated import Thing
@@ -59,11 +60,12 @@ def localize(
 
     Raises:
         DotallyError: There is no picture, no such class, the truth cannot be read or is missing where it is asked for,
-            or matplotlib, which drawings need, is missing.
+            the method does not suit the network, or matplotlib, which drawings need, is missing.
     """
     items = list_sources(sources, out=out)
     truths = read_boxes(truth, [item.name for item in items]) if truth else None
     _check_target(localizer, target, truths)
+    _check_method(localizer)
     if overlay != "none":
         palette()  # whether it can be drawn should not be found out in the middle
     job = _Job(
@@ -99,6 +101,15 @@ def _check_target(localizer: Localizer, target: str, truths: dict[str, TrueBoxes
             localizer.label_of(name)
         except ValueError as error:
             raise DotallyError(str(error)) from error
+
+
+def _check_method(localizer: Localizer) -> None:
+    """Look at a grey picture: whether a method suits a network and a layer shows with a picture only."""
+    grey = np.full((localizer.side, localizer.side, 3), 128, dtype=np.uint8)
+    try:
+        localizer(grey, target=0)
+    except ValueError as error:
+        raise DotallyError(str(error)) from error
 
 
 @dataclass(kw_only=True)

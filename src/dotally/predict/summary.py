@@ -67,6 +67,7 @@ def summarise(rows: Sequence[Row], failures: Sequence[Failure], counter: Counter
             "model_kwargs": hparams["model_kwargs"],
             "preprocessing": hparams["preprocessing"],
             "longest_side": counter.longest_side,
+            "resized_unlike_training": counter.unlike,
             "heads_per_megapixel_in_blackness": counter.blank_level * 1e6 if rows else None,
             "heads_per_megapixel_in_training": densest if 0 < densest < float("inf") else None,
             "facts": counter.facts,

@@ -1,7 +1,7 @@
 """Weights by file or by name -> a task that counts, and slim files of weights to hand on."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ SHIPPED = Path(__file__).parents[3] / "weights"
 _PUBLISHED = {"mcnn-h5": "mcnn", "csrnet-official": "csrnet"}
 # where Lightning keeps the arguments of the data module
 _DATA = "datamodule_hyper_parameters"
+READING = ("longest_side", "resize", "draft")
 _SHOWN = 12
 
 
@@ -34,15 +35,21 @@ class LoadedWeights:
         task: With the weights loaded, on the CPU.
         path: The file they came from.
         sha256: Of the file when it was read; a training that goes on may replace it.
-        longest_side: Pixels that pictures were shrunk to in training; None where they were not, or nothing is known.
+        reading: How pictures came to their size in training, names as of the data modules: ``longest_side``, a named
+            rule as ``resize``, ``draft``; empty where nothing is known.
         facts: What the file says of their making; empty where it says nothing.
     """
 
     task: CountingTask
     path: Path
     sha256: str
-    longest_side: int | None = None
+    reading: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def longest_side(self) -> int | None:
+        """Pixels that pictures were shrunk to in training; None where they were not, or nothing is known."""
+        return self.reading.get("longest_side")
 
 
 def load_weights(
@@ -74,7 +81,7 @@ def load_weights(
             task=_own_task(path, raw),
             path=path,
             sha256=digest,
-            longest_side=raw.extra.get(_DATA, {}).get("longest_side"),
+            reading=reading_in(raw.extra),
             facts=raw.extra.get("facts", {}),
         )
     arch = arch or _PUBLISHED.get(raw.kind)
@@ -88,6 +95,11 @@ def load_weights(
     task = _build(path, {"model": arch, "model_kwargs": arch_kwargs, "preprocessing": preprocessing})
     _load(path, task, raw.state)
     return LoadedWeights(task=task, path=path, sha256=digest)
+
+
+def reading_in(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a checkpoint or slim file says of how pictures came to their size, see :class:`LoadedWeights`."""
+    return {name: value for name, value in content.get(_DATA, {}).items() if name in READING}
 
 
 def save_weights(checkpoint: Path, out: Path, facts: dict[str, Any]) -> None:
@@ -110,7 +122,7 @@ def save_weights(checkpoint: Path, out: Path, facts: dict[str, Any]) -> None:
         "hyper_parameters": {**loaded.task.hparams, "imagenet": None},
         # float32 whatever the checkpoint was, because the task is
         "state_dict": loaded.task.state_dict(),
-        _DATA: {"longest_side": loaded.longest_side},
+        _DATA: loaded.reading,
         "facts": json.loads(json.dumps(facts, allow_nan=False)),
     }
     with atomic_path(out) as temporary:

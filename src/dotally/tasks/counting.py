@@ -1,6 +1,7 @@
 """Counting by density: regress a map of heads per cell, whose sum is the count."""
 
 import math
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -10,13 +11,12 @@ from torch import Tensor
 from typing_extensions import override
 
 from dotally.data.sample import CrowdBatch
-from dotally.errors import TrainingError
 from dotally.losses import get_loss
 from dotally.metrics import GAME, CountingError, DensityPSNR, DensitySSIM
 from dotally.models import build_model
-from dotally.models.csrnet import CSRNet
 from dotally.models.preprocessing import PRESETS, fitted_size, preprocess
 from dotally.models.pretrained import load_imagenet_frontend
+from dotally.tasks.loss_watch import LossWatch
 from dotally.tasks.optimizers import Optimizer, Schedule, configure
 
 
@@ -31,7 +31,8 @@ class CountingTask(LightningModule):
         density_scale: The network computes this many times the density; undone in ``forward`` and nowhere else. Heads
             per cell are small numbers, and optimizers that take steps of a fixed size, such as Adam, want large ones.
         preprocessing: Name in ``dotally.models.preprocessing.PRESETS``; travels with the weights.
-        imagenet: ``"imagenet"`` (PyTorch's published file, hash checked) or a path: weights of the VGG-16 front end.
+        imagenet: ``"imagenet"`` (PyTorch's published file, hash checked) or a path: weights of the layers that the
+            network shares with VGG-16 or ResNet-50.
         loss: Name in ``dotally.losses.LOSSES``.
         optimizer: ``"sgd"``, ``"adam"`` or ``"adamw"``.
         lr: Learning rate; the peak where a schedule moves it.
@@ -83,12 +84,13 @@ class CountingTask(LightningModule):
         self.val_metrics, self.test_metrics = CountingError(), CountingError()
         self.test_game = torch.nn.ModuleList(GAME(level) for level in range(4))
         self.test_quality = torch.nn.ModuleList([DensityPSNR(), DensitySSIM()] if map_quality else [])
+        self._watch = LossWatch()
 
     @override
     def setup(self, stage: str) -> None:
         """Load ImageNet weights where a training begins; a checkpoint to resume from is restored after this."""
         if stage == "fit" and self.hparams["imagenet"] is not None:
-            load_imagenet_frontend(cast(CSRNet, self.model), self.hparams["imagenet"])
+            load_imagenet_frontend(self.model, self.hparams["imagenet"])
 
     @override
     def forward(self, image: Tensor, size: Tensor) -> Tensor:
@@ -99,16 +101,17 @@ class CountingTask(LightningModule):
             size: ``[B, 2]`` int64 (height, width) of each picture; the rest is padding.
 
         Returns:
-            ``[B, 1, H/stride, W/stride]`` heads per cell; a picture's count is the sum over its own cells.
+            ``[B, 1, H/stride, W/stride]`` heads per cell, float32 whatever the network computes in: in half precision
+            the sum of many cells is no count. A picture's count is the sum over its own cells.
         """
         prepared = preprocess(image, size, self.preprocessing)
         output: Tensor = self.model(prepared.contiguous(memory_format=torch.channels_last))
-        return output / self.hparams["density_scale"]
+        return output.float() / self.hparams["density_scale"]
 
     @override
     def on_train_epoch_start(self) -> None:
         share, epochs = self.hparams["freeze_batch_norm"], self.trainer.max_epochs
-        if share is None or epochs is None:
+        if share is None or epochs is None or epochs < 0:  # trained until stopped
             return
         left = math.ceil(share * epochs) - self.current_epoch  # epochs until the first frozen one
         for module in self.model.modules():
@@ -122,10 +125,14 @@ class CountingTask(LightningModule):
     def training_step(self, batch: CrowdBatch, batch_idx: int) -> Tensor:
         density = self(batch["image"], batch["size"])
         loss = self.loss(density, batch["density"], batch["mask"])
-        self._check_finite(loss, batch, batch_idx)
+        self._watch.see(loss, batch_idx, self._explain(batch, batch_idx))
         self._note_density(batch)
         self.log("train/loss", loss, batch_size=len(density), on_step=False, on_epoch=True, sync_dist=True)
         return loss
+
+    @override
+    def on_train_epoch_end(self) -> None:
+        self._watch.read(wait=True)
 
     @override
     def validation_step(self, batch: CrowdBatch, batch_idx: int) -> None:
@@ -138,8 +145,8 @@ class CountingTask(LightningModule):
 
     @override
     def test_step(self, batch: CrowdBatch, batch_idx: int) -> dict[str, Any]:
-        density = self(batch["image"], batch["size"])
-        predicted = self._sum(density, batch)
+        density = _counted(self(batch["image"], batch["size"]), batch)
+        predicted = _sum(density)
         self.test_metrics.update(predicted, batch["count"])
         self._compare_maps(density, batch)
         return {"name": batch["name"], "true": batch["count"], "predicted": predicted}
@@ -165,13 +172,7 @@ class CountingTask(LightningModule):
 
     def count(self, batch: CrowdBatch) -> Tensor:
         """Return ``[B]`` predicted heads, padding left out."""
-        return self._sum(self(batch["image"], batch["size"]), batch)
-
-    def _sum(self, density: Tensor, batch: CrowdBatch) -> Tensor:
-        # a preprocessing that resizes pictures leaves no padding, and a map that no mask fits
-        if density.shape == batch["mask"].shape:
-            density = density * batch["mask"]
-        return density.double().sum(dim=(1, 2, 3))
+        return _sum(_counted(self(batch["image"], batch["size"]), batch))
 
     def _compare_maps(self, density: Tensor, batch: CrowdBatch) -> None:
         """Update the metrics that look at places."""
@@ -192,14 +193,10 @@ class CountingTask(LightningModule):
     def _quality(self) -> list[DensityPSNR | DensitySSIM]:
         return cast(list[DensityPSNR | DensitySSIM], list(self.test_quality))
 
-    def _check_finite(self, loss: Tensor, batch: CrowdBatch, batch_idx: int) -> None:
-        """Stop at once when training has broken down; on a GPU, look seldom, because looking waits for the device."""
-        if (loss.is_cuda and batch_idx % 20) or torch.isfinite(loss):
-            return
-        raise TrainingError(
-            f"the loss became {loss.item()} in epoch {self.current_epoch}, batch {batch_idx} "
-            f"({', '.join(batch['name'][:3])}): lower lr (now {self.hparams['lr']:g}) or load ImageNet weights"
-        )
+    def _explain(self, batch: CrowdBatch, batch_idx: int) -> Callable[[str], str]:
+        place = f"epoch {self.current_epoch}, batch {batch_idx} ({', '.join(batch['name'][:3])})"
+        remedy = f"lower lr (now {self.hparams['lr']:g}) or load ImageNet weights"
+        return lambda loss: f"the loss became {loss} in {place}: {remedy}"
 
     def _note_density(self, batch: CrowdBatch) -> None:
         """Remember the densest picture that any process met, so that counting can flag what lies beyond it."""
@@ -207,3 +204,13 @@ class CountingTask(LightningModule):
         # at every step, because DDP overwrites buffers with those of process 0; one process gathers nothing
         densest = cast(Tensor, self.all_gather((batch["count"] / megapixels).max()))
         self.densest = torch.maximum(self.densest, densest.max())
+
+
+def _counted(density: Tensor, batch: CrowdBatch) -> Tensor:
+    """Empty the cells that do not count: padding, and what lies outside a region."""
+    # a preprocessing that resizes pictures leaves no padding, and a map that no mask fits
+    return density * batch["mask"] if density.shape == batch["mask"].shape else density
+
+
+def _sum(density: Tensor) -> Tensor:
+    return density.double().sum(dim=(1, 2, 3))

@@ -1,5 +1,6 @@
 """Weakly supervised localization: learn a classifier from labels alone, judge by boxes where it looks."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,12 +12,13 @@ from torch import Tensor
 from typing_extensions import override
 
 from dotally.data.box_sample import BoxBatch
-from dotally.errors import DataError, TrainingError
+from dotally.errors import DataError
 from dotally.metrics.localization import LabelAccuracy, label_correct
 from dotally.metrics.localization_maps import MaxBoxAcc
 from dotally.models import build_model
 from dotally.models.preprocessing import PRESETS, preprocess
 from dotally.tasks.localization_scores import Localize, MethodScores, as_maps, run_method
+from dotally.tasks.loss_watch import LossWatch
 from dotally.tasks.optimizers import Optimizer, Schedule, configure
 
 
@@ -77,6 +79,7 @@ class LocalizationTask(LightningModule):
         self.methods: dict[str, Localize] = {}
         self.thresholds: dict[str, float] = {}
         self.val_accuracy, self.test_accuracy = LabelAccuracy(), LabelAccuracy()
+        self._watch = LossWatch()
         self._tuning: dict[str, MaxBoxAcc] = {}
         self._scores: dict[str, MethodScores] = {}
 
@@ -93,11 +96,15 @@ class LocalizationTask(LightningModule):
     @override
     def training_step(self, batch: BoxBatch, batch_idx: int) -> Tensor:
         scores, loss = self._loss(batch, batch_idx)
-        self._check_finite(loss, batch, batch_idx)
+        self._watch.see(loss, batch_idx, self._explain(batch, batch_idx))
         accuracy = label_correct(scores, batch["label"]).float().mean()
         figures = {"train/loss": loss, "train/accuracy": accuracy}
         self.log_dict(figures, batch_size=len(scores), on_step=False, on_epoch=True)
         return loss
+
+    @override
+    def on_train_epoch_end(self) -> None:
+        self._watch.read(wait=True)
 
     @override
     def validation_step(self, batch: BoxBatch, batch_idx: int) -> None:
@@ -194,11 +201,7 @@ class LocalizationTask(LightningModule):
             f"{scores.shape[1]} outputs; build it with num_classes of the data (data.num_classes)"
         )
 
-    def _check_finite(self, loss: Tensor, batch: BoxBatch, batch_idx: int) -> None:
-        """Stop at once when training has broken down; on a GPU, look seldom, because looking waits for the device."""
-        if (loss.is_cuda and batch_idx % 20) or torch.isfinite(loss):
-            return
-        raise TrainingError(
-            f"the loss became {loss.item()} in epoch {self.current_epoch}, batch {batch_idx} "
-            f"({', '.join(batch['name'][:3])}): lower lr (now {self.hparams['lr']:g})"
-        )
+    def _explain(self, batch: BoxBatch, batch_idx: int) -> Callable[[str], str]:
+        place = f"epoch {self.current_epoch}, batch {batch_idx} ({', '.join(batch['name'][:3])})"
+        remedy = f"lower lr (now {self.hparams['lr']:g})"
+        return lambda loss: f"the loss became {loss} in {place}: {remedy}"

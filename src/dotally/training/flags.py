@@ -99,7 +99,7 @@ def _parser(subcommand: Subcommand) -> argparse.ArgumentParser:
         add(
             "--wandb",
             choices=("off", "offline", "online"),
-            help="Weights & Biases (default: WANDB_MODE, or off)",
+            help="Weights & Biases (default: WANDB_MODE, or offline; with a --trainer.logger of your own, none)",
         )
     add("--help_all", action="store_true", help=argparse.SUPPRESS)
     return parser

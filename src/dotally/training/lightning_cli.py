@@ -14,6 +14,7 @@ from dotally.errors import DotallyError
 from dotally.experiment.checkpoints import WholeCheckpoints
 from dotally.experiment.spec import Task
 from dotally.files import write_text
+from dotally.training.cooling import Cooling
 from dotally.training.flags import Subcommand
 from dotally.training.kinds import COUNTING, LOCALIZING, data_class, kind_of
 
@@ -116,10 +117,12 @@ class TaskCLI(LightningCLI):
         chosen = self.config_init["trainer"]
         ours = self.forced.pop("callbacks", [])
         callbacks = [*(chosen["callbacks"] or []), *([] if self.dry else ours)]
-        limits = (chosen["max_epochs"], chosen["max_time"], self.forced.get("max_time"))
-        if chosen["max_steps"] == -1 and limits == (None, None, None):
+        if chosen["max_steps"] == -1 and (chosen["max_epochs"], chosen["max_time"]) == (None, None):
             self.forced["max_epochs"] = EPOCHS
-        _check_schedule(self.model, chosen, self.forced.get("max_epochs"))
+        endless = chosen["max_steps"] == -1 and (self.forced.get("max_epochs") or chosen["max_epochs"]) in (None, -1)
+        if endless:
+            _check_endless(self.model)
+            callbacks += [Cooling()] if chosen["max_time"] and not self.dry else []
         # sharded strategies write their checkpoints themselves
         if chosen["plugins"] is None and str(chosen["strategy"]).startswith(("auto", "ddp")):
             self.forced["plugins"] = WholeCheckpoints()
@@ -135,13 +138,14 @@ def _fit_outputs(config: Any) -> None:
         config.model.model_kwargs = {**arguments, "num_classes": made.num_classes}
 
 
-def _check_schedule(task: Task, chosen: Any, max_epochs: int | None) -> None:
-    endless = chosen["max_steps"] == -1 and (max_epochs or chosen["max_epochs"]) in (None, -1)
-    if endless and task.hparams["schedule"] is not None:
-        raise DotallyError(
-            f"the schedule {task.hparams['schedule']} needs to know where training ends: set --trainer.max_epochs "
-            "beside the time box, or --model.schedule null"
-        )
+def _check_endless(task: Task) -> None:
+    """Refuse what is reckoned in epochs where nobody knows how many there will be."""
+    for setting, name in (("schedule", "schedule"), ("freeze_batch_norm", "share of the epochs")):
+        if task.hparams.get(setting) is not None:
+            raise DotallyError(
+                f"the {name} {task.hparams[setting]} needs to know where training ends: set --trainer.max_epochs "
+                f"beside the time box, or --model.{setting} null"
+            )
 
 
 def _one_line(message: str) -> str:

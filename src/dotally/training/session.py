@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from dotally.callbacks import Curve, RandomState
+from dotally.data.crowd import CrowdDataModule
+from dotally.data.shortfall import shortfall
 from dotally.errors import DataError, DotallyError
 from dotally.experiment.checkpoints import checkpoints
 from dotally.experiment.localization import untuned_methods
@@ -23,7 +25,8 @@ from dotally.training.flags import Flags
 from dotally.training.kinds import Kind, kind_of
 from dotally.training.lightning_cli import TaskCLI
 from dotally.training.place import Place, choose
-from dotally.training.record import closing, logger_of
+from dotally.training.record import recorded
+from dotally.training.tested import write_tested
 
 
 def fit(flags: Flags) -> int:
@@ -33,20 +36,28 @@ def fit(flags: Flags) -> int:
         DotallyError: A setting, the data, the weights or the training is at fault.
     """
     place, begun = choose(flags)
-    chosen = [*settings.of_checkpoint(begun), *flags.rest]
+    chosen = [*settings.of_checkpoint(begun), *flags.rest, *settings.of_minutes(flags.minutes)]
     kind = kind_of(chosen)
     weights = None if begun else _weights(flags, kind)
-    trainer = _trainer_arguments(flags, place, kind.monitor)
-    with _plain_errors(), closing(trainer.get("logger")):
+    trainer = _trainer_arguments(place, kind.monitor)
+    with _plain_errors():
         cli = TaskCLI("fit", [*chosen, *settings.of_weights(weights)], save_config=place.config, **trainer)
         _load(cli, weights)
-        try:
-            before = None if begun else _held_out(cli)
-            cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=begun, weights_only=True)
-        except SystemExit:  # how Lightning leaves after Ctrl-C
-            _say_interrupted(cli.trainer, place)
-            return 1
-        _say_done(cli, before)
+        with nullcontext() if cli.dry else recorded(cli.trainer, flags, place):
+            return _train(cli, begun, place, flags.weights if weights else None)
+
+
+def _train(cli: TaskCLI, begun: Path | None, place: Place, weights: str | None) -> int:
+    if (lacking := shortfall(cli.datamodule)) and cli.trainer.is_global_zero:
+        say(f"warning: {lacking}", stderr=True)
+    try:
+        before = None if begun else _held_out(cli)
+        _warn_of_size(cli, weights)
+        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=begun, weights_only=True)
+    except SystemExit:  # how Lightning leaves after Ctrl-C
+        _say_interrupted(cli.trainer, place)
+        return 1
+    _say_done(cli, before)
     return 0
 
 
@@ -68,23 +79,21 @@ def measure(flags: Flags) -> int:
         if isinstance(cli.model, LocalizationTask):
             cli.model.methods = dict(untuned_methods())
         entry = cli.trainer.validate if flags.subcommand == "validate" else cli.trainer.test
-        entry(cli.model, cli.datamodule, ckpt_path=flags.checkpoint, weights_only=True)
+        figures = entry(cli.model, cli.datamodule, ckpt_path=flags.checkpoint, weights_only=True)
+        _warn_of_size(cli, flags.checkpoint or flags.weights)
+        if flags.subcommand == "test" and not cli.dry:
+            write_tested(flags.checkpoint, cli.datamodule, dict(figures[0]))
     return 0
 
 
-def _trainer_arguments(flags: Flags, place: Place, monitor: str) -> dict[str, Any]:
+def _trainer_arguments(place: Place, monitor: str) -> dict[str, Any]:
     best, last = checkpoints(place.checkpoints, monitor)
-    arguments: dict[str, Any] = {
+    return {
         "default_root_dir": str(place.folder),
         "callbacks": [best, last, Curve(place.metrics), RandomState(), BestSoFar(monitor)],
         # what metrics keep of the validation before the training is added to by those within it
         "inference_mode": False,
     }
-    if flags.minutes is not None:
-        arguments["max_time"] = {"minutes": flags.minutes}
-    if logger := logger_of(flags, place):
-        arguments["logger"] = logger
-    return arguments
 
 
 def _weights(flags: Flags, kind: Kind) -> Task | None:
@@ -94,6 +103,13 @@ def _weights(flags: Flags, kind: Kind) -> Task | None:
 def _load(cli: TaskCLI, weights: Task | None) -> None:
     if weights is not None:
         cli.model.load_state_dict(weights.state_dict())
+
+
+def _warn_of_size(cli: TaskCLI, weights: str | Path | None) -> None:
+    if weights is None or cli.dry or not isinstance(cli.datamodule, CrowdDataModule):
+        return
+    if (unlike := settings.resized_unlike(weights, cli.datamodule)) and cli.trainer.is_global_zero:
+        say(f"warning: {unlike}", stderr=True)
 
 
 def _held_out(cli: TaskCLI, checkpoint: Path | None = None) -> float | None:
@@ -117,6 +133,7 @@ def _say_done(cli: TaskCLI, before: float | None) -> None:
         first = "" if before is None else f"before {before:.2f}, "
         say(f"held-out {kind.told} {first}after {after:.2f} {kind.unit}")
     say(f"checkpoint   {best}")
+    say(f"test         dotally test --ckpt_path {best}")
     say(f"next         {kind.next.format(best)}")
 
 

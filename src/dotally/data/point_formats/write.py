@@ -1,11 +1,14 @@
-"""Dots -> files: the formats that hold points as such. What is written here is read by the readers of this folder."""
+"""Dots -> files: the formats that hold points as such, and boxes of a stated size for Pascal VOC.
+
+What is written here is read by the readers of this folder.
+"""
 
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 from PIL import Image
@@ -139,6 +142,28 @@ def _dots(folder: Path, pictures: Sequence[Dotted]) -> None:
         path = folder / one.name
         with atomic_path(path.with_name(f"{path.stem}_dots.png")) as temporary:
             Image.fromarray(pixels).save(temporary, "PNG")
+
+
+def write_voc(folder: Path, pictures: Sequence[Dotted], box: float) -> None:
+    """Write a square of ``box`` pixels around every dot, as Pascal VOC's XML.
+
+    A box that would leave its picture is narrowed from both sides, so that its middle stays the dot.
+
+    Raises:
+        DataError: A dot lies outside its picture, where no box can be.
+    """
+    for one in pictures:
+        if one.outside():
+            raise DataError(f"{one.name}: {one.outside()} dots lie outside, where no box can be; convert to csv")
+        height, width = one.size
+        lines = ["<annotation>", f"<filename>{escape(Path(one.name).name)}</filename>"]
+        lines.append(f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>")
+        for (x, y), label in _marks(one):
+            across, down = (max(0.5, min(box / 2, at, side - at)) for at, side in ((x, width), (y, height)))
+            corners = {"xmin": x - across, "ymin": y - down, "xmax": x + across, "ymax": y + down}
+            place = "".join(f"<{name}>{value!r}</{name}>" for name, value in corners.items())
+            lines.append(f"<object><name>{escape(label)}</name><bndbox>{place}</bndbox></object>")
+        write_text((folder / one.name).with_suffix(".xml"), "\n".join([*lines, "</annotation>", ""]))
 
 
 # format -> writes pictures' dots into the folder that holds, or will hold, the pictures by their names

@@ -1,0 +1,120 @@
+"""Training by two processes of one thread beside one such process, on the same batches (DDP over gloo).
+
+Processes are started once and wait between turns, so start-up is not in the time. Needs as many free cores.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import IO, cast
+
+import torch
+
+from benchmarks.crowd import BATCH, CROP, STEPS, cores, crowd, crowd_arguments, folder
+from benchmarks.registry import Case, Skipped
+
+ONE, TWO = "one process", "two processes"
+PATIENCE = 300.0  # seconds: one process may wait for ever for another that has failed
+
+
+def cases() -> Iterator[Case | Skipped]:
+    """Yield the case whose ratio is promised, where there are two cores."""
+    if cores() < 2:
+        yield Skipped("ddp_two_processes", "it needs two cores")
+        return
+    implementations: dict[str, Callable[[], object]] = {ONE: lambda: crew(1).train(), TWO: lambda: crew(2).train()}
+    yield Case(
+        name="ddp_two_processes",
+        about=f"slim CSRNet without batch norm, {STEPS} training steps of {BATCH} crops of {CROP}x{CROP} pixels in all",
+        ours=TWO,
+        implementations=implementations,
+        gate=gate,
+        repeats=dict.fromkeys(implementations, 5),
+        facts={"pictures": STEPS * BATCH, "steps": STEPS, "batch": BATCH, "crop": CROP, "cores": 2},
+        device="wall",
+    )
+
+
+class Crew:
+    """Processes that train together whenever they are told to.
+
+    Args:
+        number: Of processes.
+    """
+
+    def __init__(self, number: int) -> None:
+        crowd()
+        self.weights, self.said = (folder() / f"ddp{number}.{kind}" for kind in ("pt", "txt"))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": "0", "GLOO_SOCKET_IFNAME": "lo"}
+        path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
+        arguments = [json.dumps(crowd_arguments()), str(number), str(self.weights)]
+        with self.said.open("w") as said:
+            self.processes = [
+                subprocess.Popen(
+                    [sys.executable, "-m", "benchmarks.ddp_worker", *arguments],
+                    env=os.environ | shared | {"LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=said,
+                    text=True,
+                )
+                for rank in range(number)
+            ]
+        atexit.register(self.dismiss)
+        self._hear("ready")
+
+    def train(self) -> None:
+        """Let all train for an epoch, and wait for the last."""
+        for process in self.processes:
+            print("go", file=cast(IO[str], process.stdin), flush=True)
+        self._hear("done")
+
+    def _hear(self, word: str) -> None:
+        watch = threading.Timer(PATIENCE, self._kill)
+        watch.start()
+        try:
+            for rank, process in enumerate(self.processes):
+                if cast(IO[str], process.stdout).readline().strip() != word:
+                    raise RuntimeError(f"process {rank} ended: {self.said.read_text()[-200:]}")
+        finally:
+            watch.cancel()
+
+    def _kill(self) -> None:
+        for process in self.processes:
+            process.kill()
+
+    def dismiss(self) -> None:
+        """End the processes: they read to the end of their input."""
+        for process in self.processes:
+            with contextlib.suppress(BrokenPipeError):
+                cast(IO[str], process.stdin).close()
+        try:
+            for process in self.processes:
+                process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._kill()
+
+
+crew = cache(Crew)
+
+
+def gate() -> None:
+    """Compare the weights after the same steps from the same start; sums over a batch come in another order."""
+    crew(1).train()
+    crew(2).train()
+    one, two = (torch.load(crew(number).weights, weights_only=True) for number in (1, 2))
+    moved = max(float((one["after"][name] - one["before"][name]).abs().max()) for name in one["after"])
+    assert moved > 1e-5, "nothing was trained"
+    for name, value in one["after"].items():
+        torch.testing.assert_close(two["after"][name], value, rtol=0, atol=max(1e-6, 1e-2 * moved))
