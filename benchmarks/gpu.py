@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,9 +154,10 @@ def _start(command: list[str], **options: Any) -> subprocess.Popen[str]:
     """Start this Python in a session of its own, with this checkout on its path."""
     paths = [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "WANDB_MODE": "disabled"}
-    return subprocess.Popen(
-        [sys.executable, *command], cwd=ROOT, env=environment, text=True, start_new_session=True, **options
-    )
+    # behind nohup or "&" interrupts are ignored, and by everything that is started from there
+    heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    options |= {"cwd": ROOT, "env": environment, "text": True, "start_new_session": True, "preexec_fn": heeds}
+    return subprocess.Popen([sys.executable, *command], **options)
 
 
 def _await(process: subprocess.Popen[str], left: float) -> int | str:
