@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= $(shell nproc 2>/dev/null || echo 2)
 .PHONY: help demo test check lint format install install-dev gpu clean
 
 help:
-	@echo "make demo    count a drawn crowd, box drawn shapes: train, print tables, write pictures (3 and a half minutes)"
+	@echo "make demo    count a drawn crowd, box drawn shapes: train, print tables, write pictures (under 4 minutes)"
 	@echo "make test    run the tests"
 	@echo "make lint    ruff and mypy"
 	@echo "make check   lint, all tests, the long ones too, and the published tables"
