@@ -22,6 +22,7 @@ from dotally.data.shanghaitech_files import find_part
 from dotally.errors import DataError
 from dotally.models.cost import network_cost
 from dotally.models.preprocessing import PRESETS
+from dotally.predict.network import CountingNetwork
 from dotally.tasks import CountingTask
 
 OURS, PLAIN = "dotally", "plain loop"
@@ -92,7 +93,7 @@ def plain(make: Make) -> list[float]:
         return [float(count(task, Image.open(record.picture))) for record in data.test_set.records]
 
 
-def count(task: CountingTask, picture: Image.Image) -> Tensor:
+def count(task: CountingTask | CountingNetwork, picture: Image.Image) -> Tensor:
     """Return the heads that a network finds in a picture, in plain PyTorch."""
     pixels = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None].float().div(255)
     mean, std = (torch.tensor(values)[:, None, None] for values in (_NORMAL.mean, _NORMAL.std))

@@ -115,7 +115,7 @@ def counted() -> float:
 def by_hand() -> float:
     """Count with the same network in plain PyTorch."""
     with torch.inference_mode():
-        return float(count(_counter().task, Image.open(picture())))
+        return float(count(_counter().network, Image.open(picture())))
 
 
 def by_command() -> float:

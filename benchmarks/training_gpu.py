@@ -17,10 +17,10 @@ from typing_extensions import override
 
 from benchmarks.registry import Case, Skipped
 from dotally.data.collate import PaddedBatch
-from dotally.data.crowd import CrowdDataModule
 from dotally.data.roots import data_roots
 from dotally.data.shanghaitech import ShanghaiTech
 from dotally.data.shanghaitech_files import find_part
+from dotally.data.synthetic_crowd import SyntheticCrowd
 from dotally.errors import DataError
 from dotally.models.cost import network_cost
 from dotally.tasks import CountingTask
@@ -98,7 +98,7 @@ class Step:
 
     def __init__(self, form: str, place: Place) -> None:
         torch.manual_seed(0)
-        self.form, self.place, self.data = form, place, CrowdDataModule()
+        self.form, self.place, self.data = form, place, SyntheticCrowd()
         self.task = _task(place, place.device).train()
         if form == "contiguous":
             self.task.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]

@@ -47,6 +47,21 @@ def device() -> torch.device:
 
 
 @pytest.fixture
+def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fill what kernels are to write with NaN, or a number out of every range, so that no unwritten cell can pass."""
+
+    def poisoned(allocate: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        def allocated(*a: object, **k: object) -> torch.Tensor:
+            memory = allocate(*a, **k)
+            return memory.fill_(float("nan") if memory.is_floating_point() else 1 << 29)
+
+        return allocated
+
+    for name in ("empty", "empty_like"):
+        monkeypatch.setattr(torch, name, poisoned(getattr(torch, name)))
+
+
+@pytest.fixture
 def data_root() -> list[Path]:
     """The real data sets; tests that ask for them are skipped where there are none."""
     roots = [Path(root) for root in os.environ.get("DOTALLY_DATA_ROOT", "").split(os.pathsep) if root]

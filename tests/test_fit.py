@@ -200,6 +200,20 @@ def test_missing_data_is_one_line(empty: Path, monkeypatch: pytest.MonkeyPatch) 
     assert error.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("nosuch: 3", "'nosuch' is not accepted"),
+        ("trainer: {max_epoch: 3}", "'trainer' does not accept option 'max_epoch'"),
+    ],
+)
+def test_an_unknown_setting_is_told_with_its_file_and_where_to_look(text: str, told: str, empty: Path) -> None:
+    Path("mine.yaml").write_text(f"data: dotally.data.SyntheticCrowd\n{text}\n")
+    with pytest.raises(DotallyError) as error:
+        run("fit", ["--config", "mine.yaml"])
+    assert f"{told} (mine.yaml): --help lists the settings" in str(error.value)
+
+
 def test_a_fast_dev_run_leaves_nothing(empty: Path, crowd: list[str]) -> None:
     assert run("fit", [*QUIET, *crowd, "--trainer.fast_dev_run", "true"]) == 0
     assert not Path("runs").exists()

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import alterations as alter
 import torch
@@ -42,8 +42,8 @@ from dotally.experiment.job import Options, find_weights
 from dotally.experiment.publish import committed
 from dotally.experiment.results import read_predictions
 from dotally.models.weights import load_into, read_weights
-from dotally.predict.weights_file import load_weights
 from dotally.tasks import CountingTask
+from dotally.training.kinds import COUNTING
 
 MCNN_FILES: dict[Part, str] = {"A": "mcnn_shtechA_660.h5", "B": "mcnn_shtechB_110.h5"}
 TABLE = "csrnet_table5_shanghaitech"
@@ -155,7 +155,7 @@ def slim(run: str) -> Subject:
         folders = sorted(Path().glob(run)) if not Path(run).is_absolute() else [Path(run)]
         if not folders:
             raise DataError(f"no run {run}: train it with experiments/{TABLE}.py --only csrnet-slim.B, or name it")
-        return load_weights(folders[0] / "checkpoints" / f"{name}.ckpt").task.eval()
+        return cast(CountingTask, COUNTING.load(str(folders[0] / "checkpoints" / f"{name}.ckpt")).eval())
 
     return Subject(
         network="CSRNet at an eighth of its width, trained by us (seed 0)",

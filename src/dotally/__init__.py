@@ -1,7 +1,8 @@
 """dotally: dots in, tallies out. Crowd counting and weakly supervised localization in PyTorch Lightning."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from dotally.lazy import passing_on
 from dotally.version import __version__
 
 if TYPE_CHECKING:
@@ -10,11 +11,5 @@ if TYPE_CHECKING:
 
 __all__ = ["Counter", "Localizer", "__version__"]
 
-
-def __getattr__(name: str) -> Any:
-    # imported when asked for, because PyTorch and Lightning take seconds to import
-    if name not in ("Counter", "Localizer"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from dotally import predict
-
-    return getattr(predict, name)
+# PyTorch takes a second to import
+__getattr__ = passing_on(__name__, {"predict.counter": "Counter", "predict.localizer": "Localizer"})

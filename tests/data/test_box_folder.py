@@ -145,7 +145,7 @@ def spoil(folder: Path, name: str, content: str) -> Path:
     ("content", "message"),
     [
         ("", r"2\.xml: line 1: the file is empty"),
-        (xml("2.jpg", []), r"2\.xml: line 4: no object with a bndbox"),
+        (xml("2.jpg", []), r"2\.xml: line 1: no object with a bndbox"),
         (xml("2.jpg", [("dog", (70, 4, 80, 30))]), r"2\.xml: line 4: the box \(70, 4, 80, 30\) lies outside images/2"),
         (xml("2.jpg", [("dog", (3, -9, 20, -2))]), "lies outside"),
         (xml("2.jpg", size=(480, 640)), r"2\.xml: line 4: made for a picture of \(480, 640\)"),

@@ -384,8 +384,8 @@ def test_senseless_options_of_a_data_module_are_refused(folder: Path, wrong: dic
 
 
 def test_a_data_module_must_say_what_its_splits_are() -> None:
-    with pytest.raises(NotImplementedError, match="CrowdDataModule"):
-        CrowdDataModule().setup("fit")
+    with pytest.raises(TypeError, match=r"CrowdDataModule.*dataset"):
+        CrowdDataModule()
 
 
 def test_batches_are_loaded_by_a_plain_loader(folder: Path) -> None:

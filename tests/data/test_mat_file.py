@@ -52,7 +52,7 @@ def test_other_contents_are_refused(tmp_path: Path, value: object, message: str)
 def test_a_missing_variable_and_a_missing_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match=r"some\.mat: holds no variable annPoints"):
         read_mat_points(written(tmp_path, other=1), "annPoints")
-    with pytest.raises(AnnotationError, match=r"none\.mat: no such file"):
+    with pytest.raises(AnnotationError, match=r"none\.mat: cannot be read"):
         read_mat_points(tmp_path / "none.mat", "annPoints")
 
 

@@ -41,7 +41,7 @@ def test_a_picture_is_the_same_every_time() -> None:
 
 def test_an_enlarged_picture_shows_the_same() -> None:
     scene = plan_scene("val", 1)
-    small, large = render(scene), render(scene, enlarge=2).reduce(2)
+    small, large = (paint(scene, scene.camera.magnify(factor)).reduce(factor) for factor in (2, 4))
     assert_allclose(np.asarray(large).mean((0, 1)), np.asarray(small).mean((0, 1)), atol=2.0)
     assert np.abs(np.asarray(large, dtype=float) - np.asarray(small)).mean() < 12
 

@@ -33,7 +33,7 @@ def test_every_broken_file_is_named_at_once(own: Path, capsys: pytest.CaptureFix
     printed = capsys.readouterr().out
     assert "broken: 2" in printed
     assert "0.xml: line 1: the file is empty" in printed
-    assert "2.xml: line 2: no object with a bndbox" in printed
+    assert "2.xml: line 1: no object with a bndbox" in printed
 
 
 def test_pictures_that_cannot_be_read_or_do_not_fit_are_named(own: Path) -> None:

@@ -46,13 +46,13 @@ def test_a_size_of_zero_says_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "line", "message"),
     [
-        ("", 3, "no object with a bndbox"),
+        ("", 1, "no object with a bndbox"),
         (thing().replace("<name>dog</name>", ""), 3, "an object without a name"),
-        ("<object><name>dog</name></object>", 3, "without a box"),
+        ("<object><name>dog</name></object>", 3, "without a bndbox"),
         (thing(box=(3, 4, "", 30)), 5, "xmax should be a number, it is ''"),
         (thing(box=(3, 4, "nan", 30)), 5, "xmax should be a number"),
         (thing(box=(3, 4, "twenty", 30)), 5, "it is 'twenty'"),
-        (thing(box=(30, 4, 20, 30)), 3, "ends before it begins"),
+        (thing(box=(30, 4, 20, 30)), 5, "ends before it begins"),
         ("<object>", 3, "no readable XML"),
         ("&undefined;", 3, "no readable XML"),
     ],

@@ -113,6 +113,11 @@ def test_a_comment_makes_nothing_stale_and_another_constant_does(
     assert hashed('"""Words."""\nX = 2\n') != plain
 
 
+def test_a_name_that_a_package_imports_when_asked_is_followed_to_where_it_is_defined() -> None:
+    assert source._definer("dotally.metrics", "GAME") == "dotally.metrics.game"
+    assert source._definer("dotally.models", "CSRNet") == "dotally.models.csrnet"
+
+
 def test_the_code_of_a_cell_is_its_task_network_and_data(table: Table) -> None:
     modules = deciding_modules(network(table))
     assert modules == ["dotally.data.synthetic_crowd", "dotally.tasks.counting", "dotally.models.csrnet"]

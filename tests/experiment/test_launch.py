@@ -16,7 +16,7 @@ import pytest
 from dotally.errors import DotallyError
 from dotally.experiment import Table, cluster, launch, main
 from dotally.experiment.execute import Options
-from dotally.experiment.failures import tail
+from dotally.experiment.failures import Failure, tail
 from dotally.experiment.launch import Task, run_at_once
 
 SAY = "import sys; print(sys.argv[1], file=sys.stderr); sys.exit(int(sys.argv[2]))"
@@ -149,6 +149,63 @@ def test_without_submitit_the_message_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(DotallyError, match="pip install submitit"):
         cluster.submit([saying("a", "", 0)], "slurm", tmp_path / "submitit", options, jobs=1)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed")
+def test_without_a_cluster_there_is_one_line(options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DotallyError, match=r"^--launch slurm: .*srun.*$"):
+        cluster.submit([saying("a", "", 0)], "slurm", tmp_path / "submitit", options)
+
+
+def fake_slurm(folder: Path, monkeypatch: pytest.MonkeyPatch, sbatch: str) -> None:
+    """Put programs on the path that answer as SLURM's do; the script that was submitted is kept."""
+    folder.mkdir()
+    for name, body in {"srun": "exit 0", "sinfo": "echo '(null)'", "sbatch": sbatch}.items():
+        (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed")
+@pytest.mark.parametrize(("jobs", "array"), [(None, "0-2%3"), (2, "0-2%2"), (1, "0-2%1")])
+def test_several_tasks_become_one_array_of_which_so_many_run_at_once(
+    options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int | None, array: str
+) -> None:
+    script = tmp_path / "submitted.sh"
+    fake_slurm(tmp_path / "bin", monkeypatch, f'cp "$1" {script}; echo Submitted batch job 7')
+    work = [saying(name, "fine", 0) for name in "abc"]
+    ids, failures = cluster.submit(work, "slurm", tmp_path / "submitit", options, jobs=jobs)
+    assert (ids, failures) == (["7_0", "7_1", "7_2"], [])
+    assert f"#SBATCH --array={array}\n" in script.read_text()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed")
+def test_a_cluster_that_refuses_is_quoted_in_one_line(
+    options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_slurm(tmp_path / "bin", monkeypatch, "echo note >&2; echo 'sbatch: error: invalid partition' >&2; exit 1")
+    with pytest.raises(DotallyError, match=r"^--launch slurm: .*error: invalid partition$"):
+        cluster.submit([saying("a", "", 0)], "slurm", tmp_path / "submitit", options)
+
+
+def test_what_has_a_result_is_not_handed_to_a_cluster(
+    table: Table, options: Options, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handed: list[str] = []
+
+    def submit(work: list[Task], *_: object, **__: object) -> tuple[list[str], list[Failure]]:
+        handed.extend(task.name for task in work)
+        return [task.name for task in work], []
+
+    monkeypatch.setattr(cluster, "submit", submit)
+    machine = ["--runs", str(options.runs), "--accelerator", "cpu", "--wandb", "off"]
+    assert main(table, arguments=["--only", "mean", *machine]) == 0
+    assert main(table, arguments=["--launch", "slurm", "--seeds", "0", *machine]) == 0
+    assert handed == ["net.crowd seed 0"]
+    assert "1 of 2 runs have a result and are left out" in capsys.readouterr().err
+    assert main(table, arguments=["--launch", "slurm", "--only", "mean", *machine]) == 0
+    assert handed == ["net.crowd seed 0"]
 
 
 def test_on_a_cluster_lightning_hears_nothing_of_slurm(monkeypatch: pytest.MonkeyPatch) -> None:

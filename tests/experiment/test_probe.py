@@ -75,6 +75,16 @@ def test_finished_runs_are_better_than_a_probe(table: Table, done: Result) -> No
     assert measured(replace(mean(table), kind="median"), [first]) is None
 
 
+def test_what_a_busy_machine_stretched_is_told_beside_the_time_by_the_clock(table: Table, done: Result) -> None:
+    run = replace(done, facts={"seconds": 1134.0, "cpu_seconds": 171.0}, environment={"device": "cpu"})
+    cost = measured(mean(table), [run])
+    assert cost is not None
+    assert about(cost) == "19 min, measured on cpu (2.9 min of CPU time)"
+    on_a_gpu = measured(mean(table), [replace(run, environment={"device": "H200"})])
+    assert on_a_gpu is not None
+    assert about(on_a_gpu) == "19 min, measured on H200"
+
+
 def test_a_plan_says_what_the_network_costs_at_the_size_of_its_pictures(table: Table, options: Options) -> None:
     cell = network(table)
     told = outlook(table, cell, [0], [], options).network

@@ -206,6 +206,15 @@ class TestCommitted:
         assert wide.committed is not None
         assert (narrow.committed.verdict, wide.committed.verdict) == ("near", "match")
 
+    @pytest.mark.parametrize(("local", "verdict"), [(7.88, "match"), (7.90, "near"), (9.83, "near"), (9.85, "off")])
+    def test_one_run_may_stray_as_far_as_95_and_99_percent_of_single_seeds(
+        self, table: Table, local: float, verdict: str
+    ) -> None:
+        # Student's t of 2 degrees, 4.303 and 9.925, times 0.3 * sqrt(1 + 1 / 3)
+        shown = self.reported(table, local, 6.1, 6.4, 6.7).committed
+        assert shown is not None
+        assert shown.verdict == verdict
+
     def test_far_ones_fail_a_check(self, table: Table) -> None:
         cell = self.reported(table, 12.0, 6.1, 6.4, 6.7)
         assert any("against the committed values is off" in line for line in cell.failings())

@@ -206,6 +206,22 @@ def test_a_disk_that_refuses_is_one_line(
     assert capsys.readouterr().err.endswith("table.md: No space left on device\n")
 
 
+def test_a_folder_of_someone_else_is_one_line_with_a_remedy(
+    run: Script, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(path: Path, text: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("dotally.experiment.script.write_text", refused)
+    assert run("--report") == 1
+    assert capsys.readouterr().err.endswith("table.md: Permission denied: name a folder of yours by --runs\n")
+
+
+def test_a_replay_of_nothing_is_refused(run: Script, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--replay") == 2
+    assert "error: nothing to replay: no result of these cells and seeds in " in capsys.readouterr().err
+
+
 def test_wandb_mode_is_taken_from_the_environment(
     table: Table, options: Options, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -213,7 +229,25 @@ def test_wandb_mode_is_taken_from_the_environment(
     assert main(table, arguments=["--report", "--runs", str(options.runs)]) == 2
     assert "WANDB_MODE=sometimes: use online, offline or disabled" in capsys.readouterr().err
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert main(table, arguments=["--report", "--runs", str(options.runs)]) == 0
+    assert main(table, arguments=["--fast-dev-run", "--only", "mean", "--runs", str(options.runs)]) == 0
+
+
+def test_a_report_of_nothing_says_so(run: Script, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--report") == 1
+    assert "error: no result of tiny yet: the same command without --report" in capsys.readouterr().err
+    assert run("--report", "--seeds", "0", "99") == 1
+    assert "error: no result of seed 99: the table's seeds are 0, 1\n" in capsys.readouterr().err
+
+
+def test_every_pattern_has_to_match_a_cell(run: Script, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--only", "mean", "nte", "--report") == 2
+    assert capsys.readouterr().err == "error: no cell matches nte: there are mean.crowd, net.crowd\n"
+
+
+def test_a_number_that_is_none_is_called_so(run: Script, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("--seeds", "first")
+    assert "argument --seeds: must be a whole number, got first" in capsys.readouterr().err
 
 
 def test_check_runs_and_judges(run: Script, table: Table, capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,12 +266,14 @@ def test_results_that_cannot_be_read_are_named(
     ((path, result),) = find_results(options.runs / "tiny")
     path.write_text(path.read_text()[:100])
     capsys.readouterr()
-    assert run("--report") == 0
-    assert "left out: " in capsys.readouterr().err
+    assert run("--report") == 1
+    told = capsys.readouterr().err
+    assert "left out: " in told
+    assert "error: some results cannot be read, and the report is without them" in told
     assert run("--only", "mean", "--seeds", "0") == 2
     assert f"{path}: not a complete result" in capsys.readouterr().err
     replace(result, format=99).write(path)
-    assert run("--report") == 0
+    assert run("--report") == 1
     assert "written in format 99, this version reads 1: run again" in capsys.readouterr().err
 
 

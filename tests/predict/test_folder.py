@@ -235,14 +235,14 @@ def test_an_interrupt_leaves_a_whole_table_and_no_summary(
     tmp_path: Path, counter: Counter, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, out = make(tmp_path / "photos", ["cmyk.jpg", "palette.png", "rotated.jpg"]), tmp_path / "out"
-    count = counter.task.forward
+    count = counter.network.forward
 
     def forward(image: Any, size: Any) -> Any:
         if tuple(size[0]) == (60, 40):
             raise KeyboardInterrupt
         return count(image, size)
 
-    monkeypatch.setattr(counter.task, "forward", forward)
+    monkeypatch.setattr(counter.network, "forward", forward)
     assert predict([source], counter, out) == 1
     assert [row["file"] for row in rows(out / "counts.csv")] == ["cmyk.jpg", "palette.png"]
     assert files(out) == {"counts.csv"}

@@ -38,9 +38,9 @@ def photo() -> np.ndarray:
 
 
 def test_a_box_is_the_engines_own(localizer: Localizer, photo: np.ndarray) -> None:
-    task = localizer.task
-    x = task.prepare(torch.from_numpy(photo).permute(2, 0, 1)[None])
-    expected = STNet(task.model)(x)
+    network = localizer.network
+    x = network.prepare(torch.from_numpy(photo).permute(2, 0, 1)[None])
+    expected = STNet(network.model)(x)
     result = localizer(photo)
     edge = expected.boxes[0].minimum(torch.tensor([SIZE[1] - 1.0, SIZE[0] - 1.0] * 2))
     assert result.box == pytest.approx(edge.tolist())
@@ -171,7 +171,7 @@ def test_an_architecture_for_a_checkpoint_is_refused(shapes_checkpoint: Path) ->
 def test_nan_is_an_error_and_no_box(shapes_checkpoint: Path, photo: np.ndarray, method: Any) -> None:
     localizer = Localizer.load(shapes_checkpoint, device="cpu", method=method)
     with torch.no_grad():
-        localizer.task.model.classifier.bias.fill_(float("nan"))
+        localizer.network.model.classifier.bias.fill_(float("nan"))
     with pytest.raises(DotallyError, match="class scores of picture 0 are not finite"):
         localizer(photo)
 
@@ -182,7 +182,7 @@ def test_too_little_memory_says_what_to_do(
     def prepare(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
-    monkeypatch.setattr(localizer.task, "prepare", prepare)
+    monkeypatch.setattr(localizer.network, "prepare", prepare)
     with pytest.raises(DotallyError, match=r"70 x 50 pixels need more memory.*--side.*--device cpu"):
         localizer(photo)
 

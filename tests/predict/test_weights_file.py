@@ -51,8 +51,8 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_checkpoint_rebuilds_the_task_that_wrote_it(checkpoint: Path, task: CountingTask) -> None:
     loaded = load_weights(checkpoint)
-    assert dict(loaded.task.hparams) == dict(task.hparams)
-    assert_same(loaded.task.model, task.model)
+    assert dict(loaded.network.hparams) == dict(task.hparams)
+    assert_same(loaded.network.model, task.model)
 
 
 def test_what_lightnings_command_line_adds_does_not_matter(tmp_path: Path, task: CountingTask) -> None:
@@ -62,13 +62,13 @@ def test_what_lightnings_command_line_adds_does_not_matter(tmp_path: Path, task:
     }
     torch.save(lightning(task, hyper_parameters={**task.hparams, **added}), tmp_path / "best.ckpt")
     save_weights(tmp_path / "best.ckpt", tmp_path / "slim.pt", {})
-    assert dict(load_weights(tmp_path / "slim.pt").task.hparams) == dict(task.hparams)
+    assert dict(load_weights(tmp_path / "slim.pt").network.hparams) == dict(task.hparams)
 
 
 def test_the_density_of_the_training_pictures_comes_along(tmp_path: Path, task: CountingTask) -> None:
     task.densest.fill_(1234.0)
     torch.save(lightning(task), tmp_path / "best.ckpt")
-    assert load_weights(tmp_path / "best.ckpt").task.densest == 1234.0
+    assert load_weights(tmp_path / "best.ckpt").network.densest == 1234.0
 
 
 def test_a_slim_file_counts_like_its_checkpoint_and_says_what_it_is(tmp_path: Path, task: CountingTask) -> None:
@@ -77,9 +77,9 @@ def test_a_slim_file_counts_like_its_checkpoint_and_says_what_it_is(tmp_path: Pa
     torch.save(lightning(task), tmp_path / "best.ckpt")
     save_weights(tmp_path / "best.ckpt", tmp_path / "slim.pt", {"trained on": "synthetic crowd", "mae": 3.2})
     loaded = load_weights(tmp_path / "slim.pt")
-    assert_same(loaded.task, task)
+    assert_same(loaded.network, task)
     assert loaded.facts == {"trained on": "synthetic crowd", "mae": 3.2}
-    assert loaded.task.hparams["imagenet"] is None
+    assert loaded.network.hparams["imagenet"] is None
     assert (tmp_path / "slim.pt").stat().st_size < (tmp_path / "best.ckpt").stat().st_size - 300_000
 
 
@@ -121,9 +121,9 @@ def test_facts_that_are_no_plain_values_write_nothing(tmp_path: Path, checkpoint
 def test_published_mcnn_weights_say_what_they_are(tmp_path: Path, write_mcnn_h5: Callable[..., None]) -> None:
     source = build_model("mcnn")
     write_mcnn_h5(tmp_path / "mcnn.h5", source)
-    task = load_weights(tmp_path / "mcnn.h5").task
-    assert (task.hparams["model"], task.hparams["preprocessing"]) == ("mcnn", "mcnn")
-    assert_same(task.model, source)
+    network = load_weights(tmp_path / "mcnn.h5").network
+    assert (network.hparams["model"], network.hparams["preprocessing"]) == ("mcnn", "mcnn")
+    assert_same(network.model, source)
 
 
 def test_published_mcnn_weights_count_a_picture_of_any_size(tmp_path: Path, write_mcnn_h5: Callable[..., None]) -> None:
@@ -138,9 +138,9 @@ def test_published_mcnn_weights_count_a_picture_of_any_size(tmp_path: Path, writ
 def test_official_csrnet_checkpoints_say_what_they_are(tmp_path: Path) -> None:
     source = build_model("csrnet")
     torch.save({"epoch": 5, "state_dict": source.state_dict(), "best_prec1": 66.4}, tmp_path / "csrnet.pth.tar")
-    task = load_weights(tmp_path / "csrnet.pth.tar").task
-    assert (task.hparams["model"], task.hparams["preprocessing"]) == ("csrnet", "imagenet")
-    assert_same(task.model, source)
+    network = load_weights(tmp_path / "csrnet.pth.tar").network
+    assert (network.hparams["model"], network.hparams["preprocessing"]) == ("csrnet", "imagenet")
+    assert_same(network.model, source)
 
 
 def test_a_bare_state_dict_has_to_be_named(tmp_path: Path, task: CountingTask) -> None:
@@ -149,8 +149,8 @@ def test_a_bare_state_dict_has_to_be_named(tmp_path: Path, task: CountingTask) -
     with pytest.raises(WeightsError, match=r"weights\.pth: .*looks like csrnet.*--arch.* csrnet, .*mcnn"):
         load_weights(path)
     loaded = load_weights(path, arch="csrnet", arch_kwargs={"width": 1 / 32}, preprocessing="unit")
-    assert_same(loaded.task.model, task.model)
-    assert loaded.task.hparams["preprocessing"] == "unit"
+    assert_same(loaded.network.model, task.model)
+    assert loaded.network.hparams["preprocessing"] == "unit"
 
 
 @pytest.mark.parametrize(

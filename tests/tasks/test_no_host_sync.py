@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 
+from dotally.data import SyntheticCrowd
 from dotally.data.collate import PaddedBatch
-from dotally.data.crowd import CrowdDataModule
 from dotally.ops import density, gaussian_conv
 from dotally.tasks import CountingTask, LocalizationTask
 from dotally.tasks.loss_watch import LossWatch
@@ -28,6 +28,10 @@ class Event:
         return False
 
 
+def copied(*values: object, **options: object) -> None:
+    raise AssertionError("torch.tensor copies numbers to the device, and the host waits for that")
+
+
 @pytest.fixture
 def on_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     """Take the ways that tensors on a GPU take; a fake one cannot claim to lie there without CUDA."""
@@ -35,6 +39,7 @@ def on_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     monkeypatch.setattr(LossWatch, "see", lambda self, loss, step, explain: self._send(loss, explain))
     monkeypatch.setattr(density, "_check", lambda *values: None)
     monkeypatch.setattr(gaussian_conv, "check_values", lambda *values, **limits: None)
+    monkeypatch.setattr(torch, "tensor", copied)
     with FakeTensorMode() as mode:
         yield mode
 
@@ -67,7 +72,7 @@ def padded() -> PaddedBatch:
     "make", [lambda: slim_csrnet(model_kwargs=NARROW), lambda: slim_gaunet_csrnet(model_kwargs=NARROW)]
 )
 def test_a_counting_step_reads_nothing_back(make: Callable[[], CountingTask], request: pytest.FixtureRequest) -> None:
-    task, data = make(), CrowdDataModule()
+    task, data = make(), SyntheticCrowd()
     task.all_gather = lambda value: value  # what one process does
     request.getfixturevalue("on_gpu")
     emptied(task)

@@ -8,13 +8,7 @@ from torch.testing import assert_close
 from dotally.ops import render_density_reference
 from triton_kernels import density
 
-
-@pytest.fixture(autouse=True)
-def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fill what kernels are to write with NaN, so that an unwritten cell cannot pass."""
-    empty, empty_like = torch.empty, torch.empty_like
-    monkeypatch.setattr(torch, "empty", lambda *a, **k: empty(*a, **k).fill_(float("nan")))
-    monkeypatch.setattr(torch, "empty_like", lambda *a, **k: empty_like(*a, **k).fill_(float("nan")))
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 def crowd(counts: list[int], size: tuple[int, int], seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -103,3 +97,27 @@ def test_registered_operator_uses_the_kernel_on_cuda() -> None:
     on_cpu = render_density_batch(points, sigma, [500, 400], (768, 1024), stride=8)
     on_gpu = render_density_batch(points.cuda(), sigma.cuda(), [500, 400], (768, 1024), stride=8)
     assert_close(on_gpu.cpu(), on_cpu, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.gpu
+def test_a_cuda_graph_captures_the_maps_of_a_batch() -> None:
+    from dotally.ops import render_density_batch
+
+    points, sigma = (values.cuda() for values in crowd([50, 40], (96, 128)))
+    counts = torch.tensor([50, 40], device="cuda")
+    expected = render_density_batch(points, sigma, counts, (96, 128), stride=8)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):  # refuses whatever would wait for the device
+        captured = render_density_batch(points, sigma, counts, (96, 128), stride=8)
+    graph.replay()
+    assert torch.equal(captured, expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one GPU")
+def test_a_second_gpu_is_used_where_the_points_are() -> None:
+    from dotally.ops import render_density
+
+    points, sigma = crowd([50], (96, 128))
+    maps = [render_density(points.to(place), sigma.to(place), (96, 128)).cpu() for place in ("cpu", "cuda:1")]
+    assert_close(maps[1], maps[0], atol=1e-5, rtol=1e-4)

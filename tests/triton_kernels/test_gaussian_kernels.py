@@ -1,7 +1,5 @@
 """The Gaussian kernels, interpreted (or on a GPU), against plain float64 sums; outputs start as NaN."""
 
-from typing import Any
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,17 +10,7 @@ from triton_kernels import gaussian_blur, gaussian_conv, gaussian_grad, gaussian
 # relative L2: float32 sums of at most a few thousand terms; float16 rounds the plane, the samples and the result
 TOLERANCE = {torch.float32: 1e-6, torch.float16: 5e-4}
 
-
-@pytest.fixture(autouse=True)
-def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fill what kernels are to write with NaN, or a number out of every range, so that no unwritten cell can pass."""
-    empty = torch.empty
-
-    def poisoned(*a: Any, **k: Any) -> Tensor:
-        made = empty(*a, **k)
-        return made.fill_(float("nan") if made.is_floating_point() else -(2**30))
-
-    monkeypatch.setattr(torch, "empty", poisoned)
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 def relative(found: Tensor, expected: Tensor) -> float:

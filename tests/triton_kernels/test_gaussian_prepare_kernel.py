@@ -10,17 +10,7 @@ from torch import Tensor
 from dotally.ops.gaussian_taps import axis_taps
 from triton_kernels import gaussian_conv, gaussian_prepare
 
-
-@pytest.fixture(autouse=True)
-def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fill what kernels are to write with NaN, or a number out of every range, so that no unwritten cell can pass."""
-    empty = torch.empty
-
-    def poisoned(*a: Any, **k: Any) -> Tensor:
-        made = empty(*a, **k)
-        return made.fill_(float("nan") if made.is_floating_point() else -(2**30))
-
-    monkeypatch.setattr(torch, "empty", poisoned)
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 def prepared(mu: Tensor, sigma: Tensor, device: torch.device, **changed: Any) -> gaussian_prepare.Prepared:

@@ -14,14 +14,7 @@ from triton_kernels import topdown_board, topdown_conv, topdown_theta, topdown_w
 Doubles = NDArray[np.float64]
 ALPHA, LOWER_BOUND, EPS = 0.2, 3e-4, 2e-4
 
-
-@pytest.fixture(autouse=True)
-def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fill what kernels are to write with NaN or nonsense, so that an unwritten value cannot pass."""
-    empty, empty_like = torch.empty, torch.empty_like
-    poison = {True: float("nan"), False: 1 << 29}
-    monkeypatch.setattr(torch, "empty", lambda *a, **k: (e := empty(*a, **k)).fill_(poison[e.is_floating_point()]))
-    monkeypatch.setattr(torch, "empty_like", lambda x: (e := empty_like(x)).fill_(poison[e.is_floating_point()]))
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 class Unit(NamedTuple):

@@ -1,5 +1,7 @@
 """The host side of the top-down kernels, interpreted (or on a GPU): the same arguments and results as on the CPU."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import Tensor
@@ -79,3 +81,32 @@ def test_nothing_to_do_gives_zeros(shape: tuple[int, ...], device: torch.device)
     constants = ("stat", 3, TABLE, 1e-5, 1e-4, False)
     out = topdown_cuda.td_linear_cuda(flat, torch.ones(3, 5, device=device), none, *constants)
     assert torch.equal(out, torch.zeros_like(flat))
+
+
+def test_kernels_start_on_the_device_of_their_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(name: str) -> None:
+        raise InterruptedError(name)
+
+    current: list[int] = []
+    monkeypatch.setattr(torch.cuda, "device", lambda index: current.append(index) or nullcontext())
+    monkeypatch.setattr(topdown_cuda, "_module", start)
+    h, geometry, rule = draw(1, 2, 2, 2), ([1, 1], [0, 0], [1, 1]), ("stat", 3, TABLE, 1e-5, 1e-4)
+    for call in (
+        lambda: topdown_cuda.td_conv2d_cuda(h, h, h, *geometry, 1, 0.2, 3e-4, 2e-4, False),
+        lambda: topdown_cuda.td_linear_cuda(h, h, h, *rule, False),
+        lambda: topdown_cuda.td_bridge_cuda(h, h, *rule, True, False),
+        lambda: topdown_cuda.td_max_pool2d_cuda(h, h, [2, 2], *geometry),
+        lambda: topdown_cuda.td_avg_pool2d_cuda(h, h, [2, 2], [2, 2], [0, 0], "all", 0, False),
+        lambda: topdown_cuda.td_adaptive_avg_pool2d_cuda(h, h, "all", 0, False),
+    ):
+        with pytest.raises(InterruptedError):
+            call()
+    assert current == [h.get_device()] * 6
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one GPU")
+def test_a_second_gpu_is_used_where_the_tensors_are() -> None:
+    h, g = draw(1, 2, 6, 6), draw(1, 2, 3, 3, seed=1, share=0.3)
+    out = topdown.td_max_pool2d(h.to("cuda:1"), g.to("cuda:1"), 2)
+    assert_close(out.cpu(), topdown.td_max_pool2d(h, g, 2), atol=1e-6, rtol=1e-5)

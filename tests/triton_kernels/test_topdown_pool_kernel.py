@@ -12,13 +12,7 @@ from triton_kernels import topdown_pool, topdown_worklist
 
 TABLE = [1.0, 3.0, 1.0, 2.0, 1.0, 1.0, 1.0, 0.0, 0.5, 0.0, 0.2, 0.0]
 
-
-@pytest.fixture(autouse=True)
-def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fill what kernels are to write with NaN or nonsense, so that an unwritten value cannot pass."""
-    empty = torch.empty
-    poison = {True: float("nan"), False: 1 << 29}
-    monkeypatch.setattr(torch, "empty", lambda *a, **k: (e := empty(*a, **k)).fill_(poison[e.is_floating_point()]))
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 def maps(shape: tuple[int, ...], seed: int = 0) -> Tensor:

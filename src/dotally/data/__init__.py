@@ -1,9 +1,10 @@
 """Data sets: what is on disk -> batches. One data set, one file."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dotally.data.box_sample import BoxBatch, BoxSample
 from dotally.data.sample import CrowdBatch, CrowdSample
+from dotally.lazy import passing_on
 
 if TYPE_CHECKING:
     from dotally.data.box_folder import BoxFolder
@@ -58,36 +59,31 @@ __all__ = [
     "WorldExpo10",
 ]
 
-# name -> its module; imported when asked for, because Lightning takes seconds to import
-_LAZY = {
-    "BoxFolder": "dotally.data.box_folder",
-    "CARPK": "dotally.data.carpk",
-    "CUBLocalization": "dotally.data.cub",
-    "CrowdDataModule": "dotally.data.crowd",
-    "ImageNetLocalization": "dotally.data.imagenet",
-    "JHUCrowd": "dotally.data.jhu_crowd",
-    "LocalizationDataModule": "dotally.data.localization",
-    "MTC": "dotally.data.mtc",
-    "Mall": "dotally.data.mall",
-    "NWPUCrowd": "dotally.data.nwpu_crowd",
-    "Packed": "dotally.data.packed",
-    "PointFolder": "dotally.data.point_folder",
-    "ShanghaiTech": "dotally.data.shanghaitech",
-    "SyntheticCrowd": "dotally.data.synthetic_crowd",
-    "SyntheticShapes": "dotally.data.synthetic_shapes",
-    "TRANCOS": "dotally.data.trancos",
-    "TinyImageNetLocalization": "dotally.data.tiny_imagenet",
-    "UCFCC50": "dotally.data.ucf_cc_50",
-    "UCFQNRF": "dotally.data.ucf_qnrf",
-    "UCSDPedestrian": "dotally.data.ucsd",
-    "VOCLocalization": "dotally.data.voc",
-    "WorldExpo10": "dotally.data.world_expo",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_LAZY[name]), name)
+# Lightning takes seconds to import
+__getattr__ = passing_on(
+    __name__,
+    {
+        "box_folder": "BoxFolder",
+        "carpk": "CARPK",
+        "crowd": "CrowdDataModule",
+        "cub": "CUBLocalization",
+        "imagenet": "ImageNetLocalization",
+        "jhu_crowd": "JHUCrowd",
+        "localization": "LocalizationDataModule",
+        "mall": "Mall",
+        "mtc": "MTC",
+        "nwpu_crowd": "NWPUCrowd",
+        "packed": "Packed",
+        "point_folder": "PointFolder",
+        "shanghaitech": "ShanghaiTech",
+        "synthetic_crowd": "SyntheticCrowd",
+        "synthetic_shapes": "SyntheticShapes",
+        "tiny_imagenet": "TinyImageNetLocalization",
+        "trancos": "TRANCOS",
+        "ucf_cc_50": "UCFCC50",
+        "ucf_qnrf": "UCFQNRF",
+        "ucsd": "UCSDPedestrian",
+        "voc": "VOCLocalization",
+        "world_expo": "WorldExpo10",
+    },
+)

@@ -1,23 +1,22 @@
 """What every counting data module has in common: splits, loaders, and targets rendered on the device."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from lightning_fabric.utilities.distributed import DistributedSamplerWrapper
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSamplerWrapper
-from torch import Generator
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from dotally.data.collate import PaddedBatch, cell_mask, collate
 from dotally.data.crowd_dataset import CrowdDataset, Outside
+from dotally.data.loaders import seeded_loader, training_order
 from dotally.data.official_target import official_target
 from dotally.data.sample import CrowdBatch, CrowdSample
-from dotally.data.sampling import Draw, SeededSampler
 from dotally.data.transforms import Augmentation, QuarterPatches, RandomCrop
 from dotally.errors import DataError
 from dotally.ops import Border, render_density_batch
@@ -28,7 +27,7 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 OPERATIONAL = ("data_root", "max_megapixels", "keep_in_memory", "num_workers", "pin_memory")
 
 
-class CrowdDataModule(LightningDataModule):
+class CrowdDataModule(LightningDataModule, ABC):
     """Base of the counting data sets: augmented pictures to train, whole pictures to validate and test.
 
     A subclass implements :meth:`dataset`.
@@ -115,9 +114,9 @@ class CrowdDataModule(LightningDataModule):
             "keep_in_memory": keep_in_memory,
         }
 
+    @abstractmethod
     def dataset(self, split: Split, augmentation: Augmentation | None = None) -> CrowdDataset:
         """Return one split, made with the options in ``self.reading``; "val" is never part of "test"."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what its splits are")
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of all names and annotated points, split by split: what a result was learnt from."""
@@ -138,12 +137,8 @@ class CrowdDataModule(LightningDataModule):
 
     @override
     def train_dataloader(self) -> DataLoader[CrowdSample]:
-        sampler: Sampler[Draw] = SeededSampler(len(self.train_set), self.seed)
-        share = self.trainer.distributed_sampler_kwargs if self.trainer else None
-        drop_last = len(self.train_set) > self.batch_size * (share or {"num_replicas": 1})["num_replicas"]
-        if share:  # dealt out in turn, so that the processes' batches together are a batch of one process
-            sampler = DistributedSamplerWrapper(sampler, shuffle=False, drop_last=drop_last, **share)
-        return self._loader(self.train_set, batch_size=self.batch_size, sampler=sampler, drop_last=drop_last)
+        order = training_order(len(self.train_set), self.batch_size, self.seed, self.trainer)
+        return self._loader(self.train_set, **order)
 
     @override
     def val_dataloader(self) -> DataLoader[CrowdSample]:
@@ -164,14 +159,12 @@ class CrowdDataModule(LightningDataModule):
         return self._loader(dataset, batch_size=self.eval_batch_size, sampler=sampler)
 
     def _loader(self, dataset: CrowdDataset, **options: Any) -> DataLoader[CrowdSample]:
-        return DataLoader(
+        return seeded_loader(
             dataset,
+            seed=self.seed,
             num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available() if self.pin_memory is None else self.pin_memory,
+            pin_memory=self.pin_memory,
             collate_fn=partial(collate, multiple=self.stride),
-            # a loader without one draws from the global generator, and so would change everything drawn after it
-            generator=Generator().manual_seed(self.seed),
             **options,
         )
 

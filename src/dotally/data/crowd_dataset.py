@@ -113,7 +113,7 @@ class CrowdDataset(Dataset[CrowdSample]):
             adaptive=self.sigma == "adaptive",
             density=official_density(annotated, size, self.sigma) if self.official else None,
         )
-        return _limit(sample, self.longest_side)
+        return limited(sample, self.longest_side)
 
     def annotations(self) -> Iterator[tuple[str, Points]]:
         """Yield the name and the points of every picture as annotated, without opening a picture."""
@@ -146,7 +146,8 @@ class CrowdDataset(Dataset[CrowdSample]):
         return keep_inside(torch.from_numpy(points).float(), size)
 
 
-def _limit(sample: CrowdSample, longest_side: int | None) -> CrowdSample:
+def limited(sample: CrowdSample, longest_side: int | None) -> CrowdSample:
+    """Scale a picture whose longer side exceeds ``longest_side`` pixels down to it; None keeps every size."""
     if longest_side is None or max(sample.size) <= longest_side:
         return sample
     factor = longest_side / max(sample.size)

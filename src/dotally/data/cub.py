@@ -5,6 +5,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
+from dotally.data.annotation_file import parse_number
 from dotally.data.box_dataset import BoxRecord
 from dotally.data.box_trees import CUB as TREE
 from dotally.data.box_trees import is_cub
@@ -12,7 +13,7 @@ from dotally.data.find import find_folder, inside, numbered_lines
 from dotally.data.localization import LocalizationDataModule, Split
 from dotally.data.roots import data_roots
 from dotally.data.sampling import carve
-from dotally.data.voc_xml import Box, parse_number
+from dotally.data.voc_xml import Box
 from dotally.errors import AnnotationError
 
 Numbered = dict[str, tuple[str, str]]

@@ -31,7 +31,7 @@ def matching_folders(roots: Sequence[Path], is_it: Callable[[Path], bool], *, de
     level = list(roots)
     for _ in range(depth + 1):
         yield from filter(is_it, level)
-        level = [inner for folder in level for inner in _subfolders(folder)]
+        level = [inner for folder in level for inner in subfolders(folder)]
 
 
 def inside(folder: Path, name: str, where: str) -> Path:
@@ -68,7 +68,8 @@ def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
             yield f"{path}: line {number}", line
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def subfolders(folder: Path) -> list[Path]:
+    """Return the folders in a folder by name, hidden ones and those of macOS's archives left out."""
     try:
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir())

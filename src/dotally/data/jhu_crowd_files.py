@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from dotally.data.annotation_file import parse_number
 from dotally.data.crowd_dataset import Points, Record
 from dotally.data.find import numbered_lines
 from dotally.data.published import Inventory, PublishedSet
-from dotally.data.voc_xml import parse_number
 from dotally.errors import AnnotationError
 
 _PICTURES = {"train": 2272, "val": 500, "test": 1600}

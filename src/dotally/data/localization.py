@@ -1,20 +1,18 @@
 """What every localization data module has in common: splits, loaders, labels alone to train on."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import torch
-from lightning_fabric.utilities.distributed import DistributedSamplerWrapper
 from pytorch_lightning import LightningDataModule
-from torch import Generator
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from dotally.data.box_dataset import BoxRecord, LocalizationDataset
 from dotally.data.box_sample import BoxSample, collate_boxes
 from dotally.data.box_transforms import Framing, RandomView
-from dotally.data.sampling import Draw, SeededSampler
+from dotally.data.loaders import seeded_loader, training_order
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -22,7 +20,7 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 OPERATIONAL = ("data_root", "max_megapixels", "keep_in_memory", "num_workers", "pin_memory")
 
 
-class LocalizationDataModule(LightningDataModule):
+class LocalizationDataModule(LightningDataModule, ABC):
     """Base of the localization data sets: pictures with labels to train, with labels and boxes to judge by.
 
     The boxes of training pictures never reach a batch. Every picture counts; none is left out, and no last batch is
@@ -92,13 +90,13 @@ class LocalizationDataModule(LightningDataModule):
         }
         LocalizationDataset([], **self.reading)  # an unknown framing is refused here, not when files are read
 
+    @abstractmethod
     def records(self, split: Split) -> list[BoxRecord]:
         """Return the pictures of one split; those of "val" and "test" have boxes, and no picture is in two splits."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what its splits are")
 
+    @abstractmethod
     def class_names(self) -> list[str]:
         """Return what the classes are called; a label is a place in this list."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what its classes are")
 
     def splits(self) -> tuple[Split, ...]:
         """Return the splits there are."""
@@ -135,12 +133,8 @@ class LocalizationDataModule(LightningDataModule):
 
     @override
     def train_dataloader(self) -> DataLoader[BoxSample]:
-        sampler: Sampler[Draw] = SeededSampler(len(self.train_set), self.seed)
-        share = self.trainer.distributed_sampler_kwargs if self.trainer else None
-        drop_last = len(self.train_set) > self.batch_size * (share or {"num_replicas": 1})["num_replicas"]
-        if share:  # dealt out in turn, so that the processes' batches together are a batch of one process
-            sampler = DistributedSamplerWrapper(sampler, shuffle=False, drop_last=drop_last, **share)
-        return self._loader(self.train_set, batch_size=self.batch_size, sampler=sampler, drop_last=drop_last)
+        order = training_order(len(self.train_set), self.batch_size, self.seed, self.trainer)
+        return self._loader(self.train_set, **order)
 
     @override
     def val_dataloader(self) -> DataLoader[BoxSample]:
@@ -151,13 +145,11 @@ class LocalizationDataModule(LightningDataModule):
         return self._loader(self.test_set, batch_size=self.eval_batch_size)
 
     def _loader(self, dataset: LocalizationDataset, **options: Any) -> DataLoader[BoxSample]:
-        return DataLoader(
+        return seeded_loader(
             dataset,
+            seed=self.seed,
             num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available() if self.pin_memory is None else self.pin_memory,
+            pin_memory=self.pin_memory,
             collate_fn=collate_boxes,
-            # a loader without one draws from the global generator, and so would change everything drawn after it
-            generator=Generator().manual_seed(self.seed),
             **options,
         )

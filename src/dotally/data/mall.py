@@ -1,17 +1,10 @@
 """Mall (Chen et al., "Feature Mining for Localised Crowd Counting", BMVC 2012): 2000 frames of one camera."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
-from typing_extensions import override
-
-from dotally.data.crowd import Split
-from dotally.data.crowd_dataset import Record
 from dotally.data.mall_files import MALL
-from dotally.data.published_module import PublishedDataModule, carve_block
+from dotally.data.published_module import FilmDataModule
 
 
-class Mall(PublishedDataModule):
+class Mall(FilmDataModule):
     """Mall as batches: frames 1 to 800 train, 801 to 2000 test; validation is one stretch of the train frames.
 
     Args:
@@ -23,9 +16,3 @@ class Mall(PublishedDataModule):
     """
 
     published = MALL
-
-    @override
-    def records(self, roots: Sequence[Path], split: Split) -> list[Record]:
-        if split == "test":
-            return self.published.records(roots, "test")
-        return carve_block(self.published.records(roots, "train"), self.val_fraction, self.split_seed)[split == "val"]

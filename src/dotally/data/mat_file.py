@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,32 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
+from dotally.data.annotation_file import MAX_BYTES, read_bytes
 from dotally.errors import AnnotationError
 
 # the element type of MAT-file version 5 that holds another element compressed
 _COMPRESSED = 15
+
+
+def load_mat(path: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Load those of the named variables that there are, or all.
+
+    Args:
+        path: The file, of version 7 or older.
+        names: Which variables; None loads all, and whatever else scipy reports.
+
+    Raises:
+        AnnotationError: It cannot be read, is too large, or no readable mat file.
+    """
+    content = read_bytes(path)
+    try:
+        _check_sums(content)
+        found: dict[str, Any] = loadmat(io.BytesIO(content), variable_names=names)
+    except NotImplementedError as error:
+        raise AnnotationError(f"{path}: a MATLAB 7.3 file; save it again as version 7") from error
+    except Exception as error:  # damaged files leave scipy's reader by a dozen different doors
+        raise AnnotationError(f"{path}: not a readable mat file ({error or type(error).__name__})") from error
+    return found
 
 
 def read_mat(path: Path, *names: str) -> dict[str, np.ndarray]:
@@ -26,7 +49,7 @@ def read_mat(path: Path, *names: str) -> dict[str, np.ndarray]:
     Raises:
         AnnotationError: No such file, no readable mat file, or a variable is missing.
     """
-    variables = _load(path, names)
+    variables = load_mat(path, names)
     absent = [name for name in names if name not in variables]
     if absent:
         raise AnnotationError(f"{path}: holds no variable {', '.join(absent)}; is it a file of this data set?")
@@ -64,24 +87,14 @@ def unwrapped(value: Any) -> np.ndarray:
     return np.asarray(value)
 
 
-def _load(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
-    try:
-        content = path.read_bytes()
-        _check_sums(content)
-        return loadmat(io.BytesIO(content), variable_names=names)
-    except FileNotFoundError as error:
-        raise AnnotationError(f"{path}: no such file") from error
-    except NotImplementedError as error:
-        raise AnnotationError(f"{path}: a MATLAB 7.3 file; save it again as version 7") from error
-    except Exception as error:  # damaged files leave scipy's reader by a dozen different doors
-        raise AnnotationError(f"{path}: not a readable mat file ({error or type(error).__name__})") from error
-
-
 def _check_sums(content: bytes) -> None:
     """Unpack every compressed element once: scipy crashes on damage that its checksum reveals only at the end."""
-    place = 128
+    place, left = 128, MAX_BYTES
     while content[124:128] == b"\x00\x01IM" and place + 8 <= len(content):
         kind, size = struct.unpack_from("<II", content, place)
         if kind == _COMPRESSED:
-            zlib.decompress(content[place + 8 : place + 8 + size])
+            unpacker = zlib.decompressobj()
+            left -= len(unpacker.decompress(content[place + 8 : place + 8 + size], left))
+            if left <= 0 or not unpacker.eof:
+                raise ValueError("cut off" if left > 0 else "unpacks to too much")
         place += 8 + size

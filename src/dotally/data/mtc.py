@@ -1,20 +1,16 @@
 """MTC, Maize Tassels Counting (Lu et al., "TasselNet", Plant Methods 2017)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
-from typing_extensions import override
-
-from dotally.data.crowd import Split
-from dotally.data.crowd_dataset import Record, Sigma
+from dotally.data.crowd_dataset import Sigma
 from dotally.data.mtc_files import MTC_SET
-from dotally.data.published_module import PublishedDataModule, carve_block
+from dotally.data.published_module import FilmDataModule
 from dotally.data.resizing import Fit, shrunk
 
 
-class MTC(PublishedDataModule):
+class MTC(FilmDataModule):
     """Maize tassels in fields as batches, counted by the middles of their boxes.
 
     Validation is one stretch of the ``trainval`` pictures in the order of their names, which is that of camera and
@@ -35,9 +31,3 @@ class MTC(PublishedDataModule):
 
     def __init__(self, *, sigma: Sigma = 10.0, resize: str | None = "tasselnet", **options: Any) -> None:
         super().__init__(sigma=sigma, resize=resize, **options)
-
-    @override
-    def records(self, roots: Sequence[Path], split: Split) -> list[Record]:
-        if split == "test":
-            return self.published.records(roots, "test")
-        return carve_block(self.published.records(roots, "train"), self.val_fraction, self.split_seed)[split == "val"]

@@ -11,12 +11,12 @@ from typing_extensions import override
 
 from dotally.data.collate import PaddedBatch
 from dotally.data.crowd import CrowdDataModule, Split
-from dotally.data.crowd_dataset import CrowdDataset, Points, Record, Sigma
+from dotally.data.crowd_dataset import CrowdDataset, Points, Record, Sigma, limited
 from dotally.data.packed_file import PackedSplit
 from dotally.data.published import visible_cells
 from dotally.data.sample import CrowdBatch, CrowdSample
 from dotally.data.sampling import Draw
-from dotally.data.transforms import Augmentation, resize
+from dotally.data.transforms import Augmentation
 from dotally.errors import DataError
 
 
@@ -75,12 +75,7 @@ class PackedDataset(CrowdDataset):
         return list(self.packed.plan.counts)
 
     def _view(self, index: int) -> CrowdSample:
-        sample = self.packed.sample(index)
-        if self.longest_side is None or max(sample.size) <= self.longest_side:
-            return sample
-        factor = self.longest_side / max(sample.size)
-        height, width = (max(1, round(side * factor)) for side in sample.size)
-        return resize(sample, (height, width))
+        return limited(self.packed.sample(index), self.longest_side)
 
 
 def _own(sample: CrowdSample) -> CrowdSample:

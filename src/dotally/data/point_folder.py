@@ -7,13 +7,13 @@ from typing import Any, Literal, cast
 
 from typing_extensions import override
 
+from dotally.data.annotation_file import shown
 from dotally.data.crowd import CrowdDataModule, Split
 from dotally.data.crowd_dataset import CrowdDataset, Points, Record, Sigma
 from dotally.data.dotted import Dotted
 from dotally.data.find import numbered_lines
 from dotally.data.point_files import Turned, Unlisted, read_folder
 from dotally.data.point_formats import Format
-from dotally.data.point_formats.dots import shown
 from dotally.data.sampling import carve
 from dotally.data.spacing import chosen_scale
 from dotally.data.transforms import Augmentation

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from dotally.data.annotation_file import shown
 from dotally.data.point_formats import Dots, Format
-from dotally.data.point_formats.dots import shown
 from dotally.errors import AnnotationError
 
 # what tools and authors add to the name of a picture's annotation, and one of them to that of the picture

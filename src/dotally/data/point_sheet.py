@@ -21,17 +21,16 @@ _STEPS = [digit * 10**zeros for zeros in range(10) for digit in (1, 2, 5)]
 MOST = 24  # pictures on a sheet
 
 
-def write_point_sheet(path: Path, pictures: Sequence[Dotted], *, most: int = MOST) -> None:
-    """Write a PNG with a histogram of counts and at most ``most`` pictures with their dots.
+def write_point_sheet(path: Path, pictures: Sequence[Dotted]) -> None:
+    """Write a PNG with a histogram of counts and at most ``MOST`` pictures with their dots.
 
     Shown are the pictures with most dots outside, and then the emptiest, the fullest, and some evenly in between.
 
     Args:
         path: The file.
         pictures: With their dots.
-        most: How many to show.
     """
-    shown = choose(pictures, most)
+    shown = choose(pictures, MOST)
     panels = [_panel(one) for one in progress(shown, "drawing")]
     lines = [panels[first : first + COLUMNS] for first in range(0, len(panels), COLUMNS)]
     width = 2 * MARGIN + COLUMNS * (SIDE + GAP) - GAP

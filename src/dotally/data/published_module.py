@@ -1,6 +1,6 @@
 """What the data modules of published crowd data sets have in common: named sizes, and regions that count."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +18,7 @@ from dotally.data.sampling import Item, derive_seed
 from dotally.data.transforms import Augmentation
 
 
-class PublishedDataModule(CrowdDataModule, ABC):
+class PublishedDataModule(CrowdDataModule):
     """Base of the published data sets. A subclass names its set and implements :meth:`records`.
 
     Attributes:
@@ -79,6 +79,16 @@ class PublishedDataModule(CrowdDataModule, ABC):
             height, width = ready["mask"].shape[-2:]
             ready["mask"] = ready["mask"] * visible_cells(ready["image"], self.stride)[..., :height, :width]
         return ready
+
+
+class FilmDataModule(PublishedDataModule):
+    """Base of the published sets in which neighbours look alike: validation is one stretch of train."""
+
+    @override
+    def records(self, roots: Sequence[Path], split: Split) -> list[Record]:
+        if split == "test":
+            return self.published.records(roots, "test")
+        return carve_block(self.published.records(roots, "train"), self.val_fraction, self.split_seed)[split == "val"]
 
 
 def carve_block(items: Sequence[Item], fraction: float, seed: int) -> tuple[list[Item], list[Item]]:

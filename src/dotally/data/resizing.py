@@ -10,6 +10,8 @@ from collections.abc import Callable
 Size = tuple[int, int]
 """(height, width) in pixels."""
 Fit = Callable[[Size], Size]
+# the codes that want multiples all want those of 16
+_MULTIPLE = 16
 
 
 def short_side(size: Size, *, least: int, most: int) -> Size:
@@ -43,40 +45,40 @@ def both_sides(size: Size, *, least: int, most: int) -> Size:
     return _scaled(size, max(1.0, least / min(size)))
 
 
-def fill_square(size: Size, *, side: int, multiple: int = 16) -> Size:
+def fill_square(size: Size, *, side: int) -> Size:
     """Make a picture as large as fits into a square, small ones too; sides are the nearest multiples.
 
     UCF-QNRF in the C^3 Framework (Gao et al., 2019): 1024.
     """
-    return _multiples(size, side / max(size), multiple)
+    return _multiples(size, side / max(size))
 
 
-def fill_square_at_least(size: Size, *, side: int, least: Size, multiple: int = 16) -> Size:
+def fill_square_at_least(size: Size, *, side: int, least: Size) -> Size:
     """As :func:`fill_square`, but a side shorter than ``least`` (height, width) grows to it, and may leave the square.
 
     NWPU-Crowd's sample code (Wang et al., TPAMI 2020): 2048, at least 576 x 768.
     """
     rate = side / max(size)
     for axis in (0, 1):
-        if _multiples(size, rate, multiple)[axis] < least[axis]:
+        if _multiples(size, rate)[axis] < least[axis]:
             rate = least[axis] / size[axis]
-    return _multiples(size, rate, multiple)
+    return _multiples(size, rate)
 
 
-def clamped(size: Size, *, least: int, most: int, multiple: int = 16) -> Size:
+def clamped(size: Size, *, least: int, most: int) -> Size:
     """Fill a square of ``most``, raise short sides to ``least``, cut to multiples; extreme pictures are distorted.
 
     NWPU-Crowd in DM-Count (2020): 384 to 1920.
     """
     rate = most / max(size)
     for side in size:
-        if int(side * rate / multiple) * multiple < least:
+        if int(side * rate / _MULTIPLE) * _MULTIPLE < least:
             rate = least / side
-    height, width = (min(max(int(side * rate / multiple) * multiple, least), most) for side in size)
+    height, width = (min(max(int(side * rate / _MULTIPLE) * _MULTIPLE, least), most) for side in size)
     return height, width
 
 
-def at_least(size: Size, *, least: Size, multiple: int = 16, grow: bool) -> Size:
+def at_least(size: Size, *, least: Size, grow: bool) -> Size:
     """Enlarge to at least ``least`` (height, width) with sides that are multiples; large pictures keep their size.
 
     IIM on UCF-QNRF (``grow``) and JHU-CROWD++: 768 x 1024.
@@ -84,24 +86,23 @@ def at_least(size: Size, *, least: Size, multiple: int = 16, grow: bool) -> Size
     Args:
         size: (height, width).
         least: (height, width).
-        multiple: Of both sides.
         grow: Whether the sides of large pictures go to the next multiple above, even from a multiple, or are cut.
     """
     down, right = size[0] / least[0], size[1] / least[1]
     if down >= 1 and right >= 1:
-        height, width = ((side // multiple + grow) * multiple for side in size)
+        height, width = ((side // _MULTIPLE + grow) * _MULTIPLE for side in size)
         return height, width
     if right > down:
-        return least[0], (int(size[1] / down) // multiple + 1) * multiple
-    return (int(size[0] / right) // multiple + 1) * multiple, least[1]
+        return least[0], (int(size[1] / down) // _MULTIPLE + 1) * _MULTIPLE
+    return (int(size[0] / right) // _MULTIPLE + 1) * _MULTIPLE, least[1]
 
 
-def nearest_multiples(size: Size, *, multiple: int = 16) -> Size:
+def nearest_multiples(size: Size) -> Size:
     """Round both sides to the nearest multiples.
 
     UCF_CC_50 in the C^3 Framework.
     """
-    return _multiples(size, 1.0, multiple)
+    return _multiples(size, 1.0)
 
 
 def shrunk(size: Size, *, factor: float) -> Size:
@@ -117,9 +118,9 @@ def exactly(size: Size, *, target: Size) -> Size:
     return target
 
 
-def _multiples(size: Size, rate: float, multiple: int) -> Size:
+def _multiples(size: Size, rate: float) -> Size:
     # MATLAB's int16() rounds halves up
-    height, width = (max(1, math.floor(side * rate / multiple + 0.5)) * multiple for side in size)
+    height, width = (max(1, math.floor(side * rate / _MULTIPLE + 0.5)) * _MULTIPLE for side in size)
     return height, width
 
 

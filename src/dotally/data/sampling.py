@@ -40,11 +40,10 @@ class SeededSampler(Sampler[Draw]):
     Args:
         length: Number of items.
         seed: Decides order and augmentations together.
-        shuffle: Whether the order changes from epoch to epoch, or stays 0, 1, 2, ...
     """
 
-    def __init__(self, length: int, seed: int = 0, *, shuffle: bool = True) -> None:
-        self.length, self.seed, self.shuffle = length, seed, shuffle
+    def __init__(self, length: int, seed: int = 0) -> None:
+        self.length, self.seed = length, seed
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -56,7 +55,7 @@ class SeededSampler(Sampler[Draw]):
 
     @override
     def __iter__(self) -> Iterator[Draw]:
-        order = shuffled(range(self.length), self.seed, self.epoch) if self.shuffle else range(self.length)
+        order = shuffled(range(self.length), self.seed, self.epoch)
         # a list, because set_epoch must not change the draws of an epoch that is under way
         return iter([Draw(index, derive_seed(self.seed, self.epoch, index)) for index in order])
 

@@ -1,21 +1,18 @@
 """ShanghaiTech (Zhang et al., CVPR 2016) on disk: finding its parts, pairing and reading its files, known facts."""
 
 import csv
-import io
 import json
-import os
 import re
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from scipy.io import loadmat
 
+from dotally.data.find import subfolders
+from dotally.data.mat_file import as_points, load_mat, unwrapped
 from dotally.errors import AnnotationError, DataError
 
 Part = Literal["A", "B"]
@@ -36,8 +33,6 @@ part_A/                    or part_A_final/, the authors' older release; part_B 
 # another resolution; found by perceptual hash over all 482 pictures and confirmed by eye. Part B has none.
 LEAKS = {2: 173, 60: 40, 97: 142, 121: 98, 139: 82, 154: 181}
 
-# the element type of MAT-file version 5 in which MATLAB has stored all 1198 annotations
-_COMPRESSED = 15
 _FACTS = Path(__file__).parent / "facts"
 
 
@@ -120,7 +115,7 @@ def find_part(roots: Sequence[Path], part: Part, *, depth: int = 1) -> PartFolde
     for root in roots:
         for folder in _folders(root, depth):
             looked_at.append(str(folder))
-            for candidate in (folder, *_subfolders(folder)):
+            for candidate in (folder, *subfolders(folder)):
                 release = _release(candidate, part)
                 if release:
                     return PartFolder(part=part, folder=candidate, release=release)
@@ -159,21 +154,15 @@ def read_points(path: Path) -> np.ndarray:
     Raises:
         AnnotationError: Not a readable mat file, or not with the fields, shapes and values it should have.
     """
-    info = _unwrapped(_load(path).get("image_info"))
-    if info is None or info.dtype.names is None or "location" not in info.dtype.names or info.size != 1:
+    info = unwrapped(load_mat(path, ["image_info"]).get("image_info"))
+    if info.dtype.names is None or "location" not in info.dtype.names or info.size != 1:
         raise AnnotationError(f"{path}: no image_info with a field location; is it a file of ShanghaiTech?")
-    points = _unwrapped(info["location"])
-    if points is not None and points.size == 0:
-        points = np.zeros((0, 2))
-    if points is None or points.dtype.kind not in "uif" or points.ndim != 2 or points.shape[1] != 2:
-        found = None if points is None else f"{points.dtype} {list(points.shape)}"
-        raise AnnotationError(f"{path}: location should hold numbers [N, 2], it holds {found}")
-    if not np.isfinite(points).all():
-        raise AnnotationError(f"{path}: location holds coordinates that are not finite")
-    number = _unwrapped(info["number"]) if "number" in info.dtype.names else None
-    if number is not None and (number.size != 1 or number.item() != len(points)):
-        raise AnnotationError(f"{path}: number says {number.tolist()} heads, location has {len(points)}")
-    return points.astype(np.float64)
+    points = as_points(unwrapped(info["location"]), f"{path}: location")
+    if "number" in info.dtype.names:
+        number = unwrapped(info["number"])
+        if number.size != 1 or number.item() != len(points):
+            raise AnnotationError(f"{path}: number says {number.tolist()} heads, location has {len(points)}")
+    return points
 
 
 def official_split(part: Part) -> tuple[list[int], list[int]]:
@@ -214,17 +203,8 @@ def _facts(row: dict[str, str]) -> PictureFacts:
 def _folders(root: Path, depth: int) -> Iterator[Path]:
     yield root
     if depth > 0:
-        for folder in _subfolders(root):
+        for folder in subfolders(root):
             yield from _folders(folder, depth - 1)
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if entry.is_dir()]
-    except OSError:  # a folder that may not be read holds nothing for us
-        return []
-    return [folder / name for name in sorted(names) if not name.startswith((".", "__MACOSX"))]
 
 
 def _release(folder: Path, part: Part) -> Release | None:
@@ -239,33 +219,3 @@ def _numbered(folder: Path, pattern: str) -> dict[int, Path]:
         return {}
     matches = ((re.fullmatch(pattern, path.name, re.IGNORECASE), path) for path in folder.iterdir())
     return dict(sorted((int(match[1]), path) for match, path in matches if match))
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        content = path.read_bytes()
-        _check_sums(content)
-        return loadmat(io.BytesIO(content), variable_names=["image_info"])
-    except FileNotFoundError as error:
-        raise AnnotationError(f"{path}: no such file") from error
-    except NotImplementedError as error:
-        raise AnnotationError(f"{path}: a MATLAB 7.3 file; save it again as version 7") from error
-    except Exception as error:  # damaged files leave scipy's reader by a dozen different doors
-        raise AnnotationError(f"{path}: not a readable mat file ({error or type(error).__name__})") from error
-
-
-def _check_sums(content: bytes) -> None:
-    """Unpack every compressed element once: scipy crashes on damage that its checksum reveals only at the end."""
-    place = 128
-    while content[124:128] == b"\x00\x01IM" and place + 8 <= len(content):
-        kind, size = struct.unpack_from("<II", content, place)
-        if kind == _COMPRESSED:
-            zlib.decompress(content[place + 8 : place + 8 + size])
-        place += 8 + size
-
-
-def _unwrapped(value: Any) -> np.ndarray | None:
-    """Take an array out of the cells it is nested in; None where there is none."""
-    while isinstance(value, np.ndarray) and value.dtype == object and value.size == 1:
-        value = value.flat[0]
-    return value if isinstance(value, np.ndarray) else None

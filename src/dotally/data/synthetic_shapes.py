@@ -20,7 +20,8 @@ class SyntheticShapes(LocalizationDataModule):
         val_pictures: Validation pictures.
         test_pictures: Test pictures.
         render_seed: Seed of the pictures of all splits, none of which is in two of them.
-        options: See :class:`LocalizationDataModule`; ``data_root`` and ``val_fraction`` do not apply.
+        batch_size: See :class:`LocalizationDataModule`.
+        options: Likewise; ``data_root`` and ``val_fraction`` do not apply.
 
     Raises:
         ValueError: If a number is out of range.

@@ -5,6 +5,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from dotally.data.annotation_file import parse_number
 from dotally.data.box_dataset import BoxRecord
 from dotally.data.box_transforms import Framing
 from dotally.data.box_trees import TINY_IMAGENET as TREE
@@ -13,7 +14,7 @@ from dotally.data.find import find_folder, inside, numbered_lines
 from dotally.data.localization import LocalizationDataModule, Split
 from dotally.data.roots import data_roots
 from dotally.data.sampling import carve
-from dotally.data.voc_xml import check_box, parse_number
+from dotally.data.voc_xml import check_box
 from dotally.errors import AnnotationError, DataError
 
 

@@ -1,20 +1,16 @@
 """UCSD pedestrians (Chan et al., "Privacy Preserving Crowd Monitoring", CVPR 2008): 2000 grey frames of a walkway."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from typing_extensions import override
-
-from dotally.data.crowd import Split
-from dotally.data.crowd_dataset import Record, Sigma
-from dotally.data.published_module import PublishedDataModule, carve_block
+from dotally.data.crowd_dataset import Sigma
+from dotally.data.published_module import FilmDataModule
 from dotally.data.resizing import Fit, exactly
 from dotally.data.ucsd_files import UCSD, UPSCALED
 
 
-class UCSDPedestrian(PublishedDataModule):
+class UCSDPedestrian(FilmDataModule):
     """UCSD pedestrians as batches: frames 601 to 1400 train, the others test; only people on the walkway count.
 
     Frames and dots are cut to the walkway before anything else is done, as in CSRNet (CVPR 2018).
@@ -35,9 +31,3 @@ class UCSDPedestrian(PublishedDataModule):
 
     def __init__(self, *, sigma: Sigma = 3.0, resize: Literal["csrnet"] | None = None, **options: Any) -> None:
         super().__init__(sigma=sigma, resize=resize, **options)
-
-    @override
-    def records(self, roots: Sequence[Path], split: Split) -> list[Record]:
-        if split == "test":
-            return self.published.records(roots, "test")
-        return carve_block(self.published.records(roots, "train"), self.val_fraction, self.split_seed)[split == "val"]

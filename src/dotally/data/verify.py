@@ -39,6 +39,10 @@ _NOTES: dict[Part, str] = {
 }
 
 
+# shown of each kind of problem
+CASES = 10
+
+
 @dataclass(kw_only=True)
 class Report:
     """What a check found.
@@ -60,15 +64,15 @@ class Report:
         """Whether nothing is wrong."""
         return not any(self.problems.values())
 
-    def render(self, *, most: int = 10) -> str:
-        """Return the report as text, with at most ``most`` cases of each kind of problem."""
+    def render(self) -> str:
+        """Return the report as text, with the first ``CASES`` of each kind of problem."""
         lines = [self.name, *(f"  {line}" for line in self.found), *(f"  note: {note}" for note in self.notes)]
         for kind, cases in self.problems.items():
             if cases:
                 lines.append(f"  {kind}: {len(cases)}")
-                lines += [f"    {case}" for case in cases[:most]]
-            if len(cases) > most:
-                lines.append(f"    and {len(cases) - most} more")
+                lines += [f"    {case}" for case in cases[:CASES]]
+            if len(cases) > CASES:
+                lines.append(f"    and {len(cases) - CASES} more")
         return "\n".join([*lines, "  all is well" if self.ok else "  NOT as it should be, see above"])
 
 

@@ -12,7 +12,7 @@ import torch
 
 from dotally.errors import DataError
 from dotally.files import write_text
-from dotally.metrics.counting import counting_error
+from dotally.metrics.count_errors import counting_error
 
 # the block of a Markdown file that holds it
 BLOCK = "changes"

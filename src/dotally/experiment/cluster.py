@@ -15,15 +15,18 @@ from dotally.experiment.failures import Failure, tail
 from dotally.experiment.job import Options
 from dotally.experiment.launch import SIGNAL, Task
 
+ARRAY = 256  # tasks of an array at once where nothing is said
+
 
 def submit(
-    work: Sequence[Task], where: Literal["slurm", "local"], folder: Path, options: Options, *, jobs: int
+    work: Sequence[Task], where: Literal["slurm", "local"], folder: Path, options: Options, *, jobs: int | None = None
 ) -> tuple[list[str], list[Failure]]:
     """Hand tasks to submitit.
 
-    On SLURM they become one job array; partition, account and time limit come from sbatch's own environment
-    (``SBATCH_PARTITION``, ``SBATCH_ACCOUNT``, ``SBATCH_TIMELIMIT``), which outranks what is asked for here. The local
-    executor runs so many at once, and is waited for.
+    On SLURM they become one job array, of which ``jobs`` run at once, or as many as the cluster lets; partition,
+    account and time limit come from sbatch's own environment (``SBATCH_PARTITION``, ``SBATCH_ACCOUNT``,
+    ``SBATCH_TIMELIMIT``), which outranks what is asked for here. The local executor runs ``jobs`` at once, by default
+    one, and is waited for.
 
     Returns:
         The IDs of the jobs, and the failures of local ones.
@@ -31,18 +34,31 @@ def submit(
     Raises:
         DotallyError: If submitit is not installed, or the cluster cannot be reached.
     """
-    executor = _executor(where, folder, options, jobs)
     try:
+        executor = _executor(where, folder, options, jobs or ARRAY)
         if where == "slurm":
             return [str(job.job_id) for job in _batch(executor, work)], []
-        batches = [_batch(executor, work[:jobs])]
-        failures = _waited(batches[0], work[:jobs])
-        for start in range(jobs, len(work), jobs):
-            batches.append(_batch(executor, work[start : start + jobs]))
-            failures += _waited(batches[-1], work[start : start + jobs])
+        return _one_batch_after_the_other(executor, work, jobs or 1)
     except (OSError, RuntimeError) as error:
-        raise DotallyError(f"--launch {where}: {error}") from error
-    return [str(job.job_id) for batch in batches for job in batch], failures
+        raise DotallyError(f"--launch {where}: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    """Return what went wrong in a line; for a refused command the reason that it gave."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if "error: " in line]
+    return (told or lines or [type(error).__name__])[0]
+
+
+def _one_batch_after_the_other(executor: Any, work: Sequence[Task], jobs: int) -> tuple[list[str], list[Failure]]:
+    ids: list[str] = []
+    failures: list[Failure] = []
+    for start in range(0, len(work), jobs):
+        tasks = work[start : start + jobs]
+        batch = _batch(executor, tasks)
+        failures += _waited(batch, tasks)
+        ids += [str(job.job_id) for job in batch]
+    return ids, failures
 
 
 def _executor(where: str, folder: Path, options: Options, jobs: int) -> Any:
@@ -60,7 +76,7 @@ def _executor(where: str, folder: Path, options: Options, jobs: int) -> Any:
         timeout_min=24 * 60,
         cpus_per_task=max(2, options.devices * (options.workers + 1)),
         gpus_per_node=options.devices if _wants_gpus(where, options) else 0,
-        slurm_array_parallelism=jobs if jobs > 1 else 256,
+        slurm_array_parallelism=jobs,
     )
     return executor
 

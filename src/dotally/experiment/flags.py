@@ -63,7 +63,8 @@ def _where(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--data-root", metavar="DIR", help="where the data sets are; several, separated by ':' (DOTALLY_DATA_ROOT)")
     add("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (default: runs)")
-    add("--jobs", type=_positive, default=1, metavar="N", help="cells at once on this machine, threads divided")
+    about = "cells at once: on this machine (default: 1), threads divided, or of the array that --launch slurm submits"
+    add("--jobs", type=_positive, metavar="N", help=about)
     add("--workers", type=_whole, default=0, metavar="N", help="processes that load pictures (default: 0)")
     add("--accelerator", choices=ACCELERATORS, default="auto", help="as Lightning's Trainer takes it (default: auto)")
     add("--devices", type=_positive, default=1, metavar="N", help="devices that share each batch of a run (default: 1)")
@@ -109,22 +110,29 @@ def wandb_mode(otherwise: Mode) -> Mode:
     return WANDB_MODES[mode]
 
 
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text}") from error
+
+
 def _positive(text: str) -> int:
-    value = int(text)
+    value = _integer(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
     return value
 
 
 def _whole(text: str) -> int:
-    value = int(text)
+    value = _integer(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"must not be negative, got {text}")
     return value
 
 
 def _seed(text: str) -> int:
-    value = int(text)
+    value = _integer(text)
     if not 0 <= value < 2**32:  # Lightning would take 0 instead
         raise argparse.ArgumentTypeError(f"must be from 0 to {2**32 - 1}, got {text}")
     return value

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -41,10 +42,12 @@ class Cost:
     Attributes:
         seconds: Of one seed.
         basis: Where the number comes from: "probe", or "measured on ...".
+        cpu: What finished runs took of the processor's own time, which a busy machine stretches; None where unknown.
     """
 
     seconds: float
     basis: str
+    cpu: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +139,11 @@ def measured(cell: Run | Trivial, results: Sequence[Result]) -> Cost | None:
         return None
     environment = same[-1].environment
     commit = str(environment.get("commit") or "")[:7]
-    seconds = sum(float(result.facts["seconds"]) for result in same) / len(same)
-    return Cost(seconds=seconds, basis=f"measured on {environment.get('device', '?')}{commit and f' at {commit}'}")
+    seconds = fmean(float(result.facts["seconds"]) for result in same)
+    own = [float(result.facts["cpu_seconds"]) for result in same if "cpu_seconds" in result.facts]
+    cpu = fmean(own) if own and environment.get("device") == "cpu" else None
+    basis = f"measured on {environment.get('device', '?')}{commit and f' at {commit}'}"
+    return Cost(seconds=seconds, basis=basis, cpu=cpu)
 
 
 def probe(cell: Run | Trivial, options: Options) -> Cost:

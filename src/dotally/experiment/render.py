@@ -131,27 +131,28 @@ def _held(name: str, cells: Sequence[CellReport]) -> list[str]:
     return list(dict.fromkeys(getattr(cell, name) for cell in cells if getattr(cell, name)))
 
 
-def differing(cells: Sequence[CellReport]) -> list[str]:
+def differing(cells: Sequence[CellReport], names: Sequence[str] = RULES) -> list[str]:
     """Return the rules that need a column, since not all of these cells are made by the same."""
-    return [name for name in RULES if len(_held(name, cells)) > 1]
+    return [name for name in names if len(_held(name, cells)) > 1]
 
 
-def shared(columns: Mapping[str, Sequence[CellReport]]) -> list[str]:
+def shared(columns: Mapping[str, Sequence[CellReport]], names: Sequence[str] = RULES) -> list[str]:
     """Return a line that tells the rules of which every column's cells, or those of some columns, have but one.
 
     Args:
         columns: The cells of the columns, by name.
+        names: Which rules to look at.
     """
     told = []
-    for name in RULES:
+    for name in names:
         where_held: dict[str, list[str]] = {}
         for column, cells in columns.items():
             held = _held(name, cells)
             if len(held) == 1:
                 where_held.setdefault(held[0], []).append(column)
         told += [
-            f"{name} ({', '.join(names)}): {value}" if len(names) < len(columns) else f"{name}: {value}"
-            for value, names in where_held.items()
+            f"{name} ({', '.join(held_by)}): {value}" if len(held_by) < len(columns) else f"{name}: {value}"
+            for value, held_by in where_held.items()
         ]
     return [f"The same for all rows of ours: {'; '.join(told)}"] if told else []
 

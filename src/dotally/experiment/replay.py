@@ -37,7 +37,7 @@ from dotally.experiment.mirror import Mirror
 from dotally.experiment.origin import MIXED
 from dotally.experiment.push import MARKER
 from dotally.experiment.report import is_stale, seeds_of
-from dotally.experiment.results import Confirmation, Result, find_results
+from dotally.experiment.results import Confirmation, Result, find_results, unreadable
 from dotally.experiment.source import code_hash
 from dotally.experiment.spec import Data, Run, Table, Trivial
 from dotally.experiment.terminal import notice, summary
@@ -60,14 +60,18 @@ def replay_all(
 
     Returns:
         What could not be confirmed and stays as it is, and how many results were stale.
+
+    Raises:
+        DotallyError: If there is no result to replay.
     """
-    failures, stale = [], 0
+    failures, stale, there = [], 0, False
     for cell in cells:
         for seed in seeds_of(cell, seeds):
             local, published = (
                 _newest(cell, seed, folder) for folder in (options.runs / table.id, publish.committed(table.id))
             )
             found = local or published
+            there = there or found is not None
             if found is None or not is_stale(cell, [found]):
                 continue
             stale += 1
@@ -76,6 +80,10 @@ def replay_all(
             except Exception as error:  # the others are to be replayed as well
                 failure = Failure.of(f"{cell.cell} seed {seed}", error, None)
                 failures.append(replace(failure, exit_code=1))  # however many there are, the table is worth printing
+    if not there:
+        folder = options.runs / table.id
+        why = "; ".join(unreadable(folder)) or f"no result of these cells and seeds in {folder}: run them first"
+        raise DotallyError(f"nothing to replay: {why}")
     if not stale:
         notice("nothing to replay: no result of these cells and seeds is stale")
     return failures, stale

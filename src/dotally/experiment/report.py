@@ -1,8 +1,11 @@
 """From results to statements: mean and spread over seeds, distance from the printed number, verdict."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
+
+from scipy.special import stdtrit
 
 from dotally.experiment.figure import Figure, Verdict, judge
 from dotally.experiment.identity import deciding_modules, differences, digest, resolved_spec
@@ -243,12 +246,22 @@ def _against_committed(
     figure = Figure(metric=metric, paper=None, values=values, drawn=_draws(cell))
     if not local or not figure.mean:
         return None
-    spread = (figure.sd or 0.0) / abs(figure.mean)
-    tolerance = cell.tolerance
-    wide = replace(tolerance, match=max(tolerance.match, 2 * spread), near=max(tolerance.near, 3 * spread))
     reference = Value(value=figure.mean, source="committed", certainty="own")
-    verdict = judge(Figure(metric=metric, paper=reference, values=tuple(local)), wide)
-    return replace(figure, verdict=verdict)
+    ours = Figure(metric=metric, paper=reference, values=tuple(local))
+    return replace(figure, verdict=judge(ours, _as_far_as_seeds(figure, cell.tolerance, runs=len(local))))
+
+
+def _as_far_as_seeds(figure: Figure, tolerance: Tolerance, *, runs: int) -> Tolerance:
+    """Widen a tolerance to where the mean of so many further runs lies in 95 % and 99 % of cases.
+
+    That is Student's prediction interval, for the spread of a few seeds is itself known badly.
+    """
+    seeds = len(figure.values)
+    if not figure.mean or not figure.sd:
+        return tolerance
+    error = figure.sd / abs(figure.mean) * math.sqrt(1 / seeds + 1 / runs)
+    match, near = (float(stdtrit(seeds - 1, (1 + share) / 2)) * error for share in (0.95, 0.99))
+    return replace(tolerance, match=max(tolerance.match, match), near=max(tolerance.near, near))
 
 
 def _verdict(

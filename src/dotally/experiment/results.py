@@ -14,7 +14,7 @@ import torch
 from dotally.callbacks import Prediction
 from dotally.errors import DataError
 from dotally.files import write_json, write_text
-from dotally.metrics.counting import counting_error
+from dotally.metrics.count_errors import counting_error
 from dotally.metrics.slope_corrected import slope_corrected
 
 FORMAT = 1
@@ -146,7 +146,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     try:
         text = path.read_bytes().decode()
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
+        raise DataError(f"{path}: {error.strerror}: restore the file, or delete its folder and run again") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8") from error
     if text and not text.endswith("\n"):

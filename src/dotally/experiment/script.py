@@ -1,6 +1,7 @@
 """The command line of every table script: operational flags only; what a table is stands in the script."""
 
 import argparse
+import errno
 import fnmatch
 import json
 import logging
@@ -47,7 +48,7 @@ def main(
     _quiet()
     try:
         table.check()
-        shown = sys.stderr.isatty() and asked.jobs == 1 and not devices.is_helper()
+        shown = sys.stderr.isatty() and (asked.jobs or 1) == 1 and not devices.is_helper()
         options = flags.options(asked, progress=shown)
         return _dispatch(table, asked, options, tuple(seeds or table.seeds), only)
     except DotallyError as error:
@@ -57,7 +58,8 @@ def main(
         sys.stderr.close()
         return 0
     except OSError as error:  # a full disk, a folder that is a file or not ours
-        notice(f"error: {error.filename or table.id}: {error.strerror or error}", style="red")
+        remedy = ": name a folder of yours by --runs" * (error.errno in (errno.EACCES, errno.EPERM, errno.EROFS))
+        notice(f"error: {error.filename or table.id}: {error.strerror or error}{remedy}", style="red")
         return 1
     except KeyboardInterrupt:
         notice("interrupted; the same command goes on from the last finished epoch")
@@ -99,7 +101,7 @@ def _run(
     if asked.replay:
         failures, attempted = replay_all(table, cells, seeds, options)
     elif not asked.report:
-        failures = work.execute_all(table, cells, seeds, options, asked.jobs)
+        failures = work.execute_all(table, cells, seeds, options, asked.jobs or 1)
     if nothing_ran(failures, attempted):
         return conclude(failures, attempted)
     finished = _report(table, options, seeds, asked.source)
@@ -108,13 +110,26 @@ def _run(
     chosen = [found for found in finished if _is_chosen(found.cell, cells)]
     if asked.publish:
         _publish(table, chosen, options)
-    code = _check(chosen) if asked.check else 0
-    return max(code, conclude(failures, attempted))
+    codes = [_check(chosen)] if asked.check else [0]
+    if asked.report and (lacking := _lacking(table, finished, seeds, options)):
+        notice(f"error: {lacking}", style="red")
+        codes.append(1)
+    return max(*codes, conclude(failures, attempted))
+
+
+def _lacking(table: Table, finished: Sequence[CellReport], seeds: Sequence[int], options: Options) -> str:
+    """Say what was to be reported and is not there; empty where nothing is amiss."""
+    found = {result.seed for cell in finished for result in cell.results}
+    if odd := [str(seed) for seed in seeds if seed not in (*table.seeds, *found)]:
+        return f"no result of seed {', '.join(odd)}: the table's seeds are {', '.join(map(str, table.seeds))}"
+    if any(unreadable(folder) for folder in (publish.committed(table.id), options.runs / table.id)):
+        return "some results cannot be read, and the report is without them: see what was left out"
+    return "" if found else f"no result of {table.id} yet: the same command without --report computes them"
 
 
 def _check_replay(asked: argparse.Namespace) -> None:
     others = {"--report": asked.report, "--plan": asked.plan, "--compare": asked.compare, "--launch": asked.launch}
-    others |= {"--fast-dev-run": asked.fast_dev_run, "--jobs": asked.jobs > 1, "--devices": asked.devices > 1}
+    others |= {"--fast-dev-run": asked.fast_dev_run, "--jobs": (asked.jobs or 1) > 1, "--devices": asked.devices > 1}
     if clash := [name for name, given in others.items() if given]:
         raise DotallyError(
             f"--replay goes without {', '.join(clash)}: it looks at one run after the other, on one device"
@@ -130,11 +145,13 @@ def _is_chosen(row: Cell, cells: Sequence[Run | Trivial]) -> bool:
 
 def _selected(table: Table, patterns: Sequence[str] | None) -> list[Run | Trivial]:
     cells = table.runnable()
-    chosen = [c for c in cells if not patterns or any(fnmatch.fnmatch(c.cell, p) or p == c.row for p in patterns)]
-    if not chosen:
+    if patterns is None:
+        return cells
+    matched = [[c for c in cells if fnmatch.fnmatch(c.cell, p) or p == c.row] for p in patterns]
+    if odd := [pattern for pattern, found in zip(patterns, matched, strict=True) if not found]:
         names = ", ".join(cell.cell for cell in cells)
-        raise DotallyError(f"no cell matches {' '.join(patterns or [])}: there are {names}")
-    return chosen
+        raise DotallyError(f"no cell matches {' '.join(odd)}: there are {names}")
+    return [cell for cell in cells if any(cell in found for found in matched)]
 
 
 def _selected_one(table: Table, name: str) -> Run | Trivial:
@@ -241,11 +258,18 @@ def _compare(table: Table, names: Sequence[str], seeds: Sequence[int], options: 
 def _launch(
     table: Table, asked: argparse.Namespace, cells: Sequence[Run | Trivial], seeds: Sequence[int], options: Options
 ) -> int:
-    tasks = launch.tasks(cells, seeds, options, Path(sys.argv[0]))
+    script = Path(sys.argv[0])
+    tasks = launch.tasks(cells, seeds, options, script)
     if asked.launch == "print":
         for task in tasks:
             say(task.line)
         return 0
+    left = work.without_result(table, cells, seeds, options)
+    if len(left) < len(tasks):
+        notice(f"{len(tasks) - len(left)} of {len(tasks)} runs have a result and are left out")
+    if not left:
+        return 0
+    tasks = [task for cell, seed in left for task in launch.tasks([cell], [seed], options, script)]
     folder = options.runs / table.id / "submitit"
     ids, failures = cluster.submit(tasks, asked.launch, folder, options, jobs=asked.jobs)
     notice(f"{len(ids)} jobs: {', '.join(ids)}; what they say is in {folder}")

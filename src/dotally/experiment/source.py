@@ -48,10 +48,19 @@ def _definer(module: str, name: str) -> str:
     """Return the module that defines ``name`` of ``module``, following what packages merely pass on."""
     if _path(f"{module}.{name}") is not None:
         return f"{module}.{name}"
-    for node in _tree(module).body:
-        if isinstance(node, ast.ImportFrom) and node.module and any(alias.name == name for alias in node.names):
+    for node in _passed_on(_tree(module)):
+        if node.module and any(alias.name == name for alias in node.names):
             return _definer(node.module, name) if node.module.split(".")[0] in OURS else module
     return module
+
+
+def _passed_on(tree: ast.Module) -> Iterator[ast.ImportFrom]:
+    """Yield a module's own imports of names, those for type checkers too: a package imports these when asked."""
+    for node in tree.body:
+        nodes = [node]
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            nodes = node.body
+        yield from (inner for inner in nodes if isinstance(inner, ast.ImportFrom))
 
 
 @cache

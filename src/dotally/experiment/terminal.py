@@ -1,6 +1,7 @@
 """Reports and plans on the terminal: results on standard output, everything else on the error output."""
 
 from collections.abc import Mapping, Sequence
+from string import ascii_lowercase
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -10,6 +11,9 @@ from rich.table import Table as Grid
 from dotally.experiment.figure import Figure
 from dotally.experiment.probe import Cost, Outlook
 from dotally.experiment.render import (
+    RULES,
+    by_column,
+    differing,
     label,
     number,
     ours,
@@ -17,6 +21,7 @@ from dotally.experiment.render import (
     printed,
     remarks,
     seeds,
+    shared,
     verdict,
     where,
     with_printed,
@@ -28,6 +33,8 @@ STYLES = {"match": "green", "better": "cyan", "near": "yellow", "off": "red", "s
 STATES = {"done": "green", "running": "cyan", "failed": "red", "interrupted": "yellow", "stale": "magenta"}
 # what is piped or kept has no width of its own: nothing is folded
 WIDE = 200
+# what is told of how a number was made; attributes of a cell's report
+ALL_RULES = ("protocol", *RULES)
 
 
 def notice(text: str, *, style: str | None = None) -> None:
@@ -41,11 +48,14 @@ def say(text: str) -> None:
 
 
 def show(table: Table, cells: Sequence[CellReport]) -> None:
-    """Print a report, one grid per column of the table."""
-    console = _heading(table)
-    for column in table.columns:
-        console.print(_grid(table, column, [cell for cell in cells if cell.cell.column == column]))
-    for line in remarks(cells):
+    """Print a report, one grid per column of the table, and the rules behind it: shared ones once, others by letter."""
+    console, columns = _heading(table), by_column(table, cells)
+    letters: dict[str, str] = {}
+    for column, mine in columns.items():
+        console.print(_grid(table, column, mine, letters))
+        console.print()
+    computed = {name: mine for name, mine in columns.items() if any(cell.planned for cell in mine)}
+    for line in [*_legend(letters), *shared(computed, ALL_RULES), *remarks(cells)]:
         say(line)
 
 
@@ -56,22 +66,44 @@ def _heading(table: Table) -> Console:
     return console
 
 
-def _grid(table: Table, column: str, cells: Sequence[CellReport]) -> Grid:
-    compared = with_printed(table, cells)
-    grid = Grid(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+def _grid(table: Table, column: str, cells: Sequence[CellReport], letters: dict[str, str]) -> Grid:
+    """Return the grid of a column; ``letters`` gets one for every set of rules that is new and not shared by all."""
+    compared, names = with_printed(table, cells), differing(cells, ALL_RULES)
+    # two figures with verdicts, and what stands beside them, have to go into a hundred characters
+    grid = Grid(box=SIMPLE_HEAD, padding=0, show_edge=False)
     grid.add_column(column, no_wrap=True)
     for name in table.metrics:
         if name in compared:
-            grid.add_column("printed", justify="right", style="dim")
+            grid.add_column("paper", justify="right", style="dim")
         grid.add_column(label(name), justify="right")
         if name in compared:
             grid.add_column("")
     grid.add_column("seeds", justify="right")
-    grid.add_column("protocol")
+    if names:
+        grid.add_column("rules")
     for cell in cells:
         style = "dim" if isinstance(cell.cell, Literature) else None
-        grid.add_row(cell.cell.row, *_fields(cell, table.metrics, compared), seeds(cell), cell.protocol, style=style)
+        by = [_letter(_told(cell, names), letters)] if names else []
+        grid.add_row(cell.cell.row, *_fields(cell, table.metrics, compared), _seeds(cell), *by, style=style)
     return grid
+
+
+def _told(cell: CellReport, names: Sequence[str]) -> str:
+    """Return a cell's rules in words, but those that it does not have."""
+    return "; ".join(f"{name}: {value}" for name in names if (value := getattr(cell, name)))
+
+
+def _letter(told: str, letters: dict[str, str]) -> str:
+    index = len(letters)
+    return letters.setdefault(told, ascii_lowercase[index : index + 1] or str(index)) if told else "-"
+
+
+def _legend(letters: Mapping[str, str]) -> list[str]:
+    return [f"rules {letter}: {told}" for told, letter in letters.items()]
+
+
+def _seeds(cell: CellReport) -> str:
+    return seeds(cell).replace(" of ", "/").removesuffix(" seed")
 
 
 def _fields(cell: CellReport, metrics: Sequence[str], compared: Sequence[str]) -> list[str]:
@@ -79,9 +111,9 @@ def _fields(cell: CellReport, metrics: Sequence[str], compared: Sequence[str]) -
     for name in metrics:
         figure = cell.figures[name]
         if name in compared:
-            fields += [printed(figure), ours(figure), _judged(figure)]
+            fields += [printed(figure), _narrow(ours(figure)), _judged(figure)]
         else:
-            fields.append(ours(figure))
+            fields.append(_narrow(ours(figure)))
     return fields
 
 
@@ -89,7 +121,11 @@ def _judged(figure: Figure) -> str:
     if not figure.verdict:
         return ""
     style = "dim" if figure.single else STYLES.get(figure.verdict, "dim")
-    return f"[{style}]{verdict(figure)}[/] {percent(figure.delta)}"
+    return f"[{style}]{verdict(figure)}[/] {_narrow(percent(figure.delta))}".rstrip()
+
+
+def _narrow(text: str) -> str:
+    return text.replace(" ± ", "±").replace(" %", "%")
 
 
 def show_plan(table: Table, outlooks: Sequence[Outlook], costs: Mapping[str, Cost | str]) -> None:
@@ -147,7 +183,7 @@ def _total(outlooks: Sequence[Outlook], costs: Mapping[str, Cost | str]) -> str:
         else:
             unknown += outlook.open
     parts = [f"about {duration(left)} one after the other"] if left or not unknown else []
-    parts += [f"{unknown} runs that cannot be timed here"] if unknown else []
+    parts += [f"{unknown} run{'s' * (unknown > 1)} that cannot be timed here"] if unknown else []
     return f"left to do: {', and '.join(parts)}"
 
 
@@ -155,7 +191,8 @@ def about(cost: Cost) -> str:
     """Say what a seed costs and how sure that is."""
     if cost.basis == "probe":
         return f"about {duration(cost.seconds)} (±30 %)"
-    return f"{duration(cost.seconds)}, {cost.basis}"
+    own = "" if cost.cpu is None else f" ({duration(cost.cpu)} of CPU time)"
+    return f"{duration(cost.seconds)}, {cost.basis}{own}"
 
 
 def duration(seconds: float) -> str:

@@ -1,12 +1,13 @@
 """What has no result yet is run, one after the other or several at once, whoever else is at it."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from dotally.data.shortfall import shortfall
-from dotally.errors import DataError
+from dotally.errors import DataError, DotallyError
 from dotally.experiment import launch, publish
 from dotally.experiment.execute import execute, fast_dev_run
 from dotally.experiment.failures import Failure
@@ -54,6 +55,20 @@ def execute_all(
         except Exception as error:  # a bug in one cell must not cost the others their night
             failures.append(Failure.of(f"{cell.cell} seed {seed}", error, folder))
     return failures + _await_all(busy, options) + launch.run_at_once(waiting, jobs, notice, devices=options.devices)
+
+
+def without_result(
+    table: Table, cells: Sequence[Run | Trivial], seeds: Sequence[int], options: Options
+) -> list[tuple[Run | Trivial, int]]:
+    """Return the cells and seeds that have no result here; those whose data are elsewhere might as well have none."""
+    left = []
+    for cell in cells:
+        for seed in seeds_of(cell, seeds):
+            with contextlib.suppress(DotallyError):
+                if _is_done(plan(table.id, cell, seed, options)):
+                    continue
+            left.append((cell, seed))
+    return left
 
 
 def help_along(table: Table, cells: Sequence[Run | Trivial], seeds: tuple[int, ...], options: Options) -> None:

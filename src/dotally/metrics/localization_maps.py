@@ -36,15 +36,19 @@ def threshold_ious(
     """
     if contours not in ("largest", "all"):
         raise ValueError(f"contours must be 'largest' or 'all', got {contours!r}")
+    _check_shapes(maps, boxes, count)
+    scores = normalise_maps(maps).cpu().numpy()
+    true = torch.split(boxes.trunc().double().cpu(), count.tolist())
+    cuts = np.array(thresholds, dtype=np.float32)
+    return torch.stack([_ious(one, t, cuts, contours) for one, t in zip(scores, true, strict=True)])
+
+
+def _check_shapes(maps: Tensor, boxes: Tensor, count: Tensor) -> None:
     if maps.ndim != 3 or len(maps) != len(count) or len(boxes) != count.sum() or (count < 1).any():
         raise ValueError(
             f"expected {len(count)} maps [B, H, W] and {int(count.sum())} annotated boxes, at least one a picture, "
             f"got {list(maps.shape)} and {len(boxes)}"
         )
-    scores = normalise_maps(maps).cpu().numpy()
-    true = torch.split(boxes.trunc().double().cpu(), count.tolist())
-    cuts = np.array(thresholds, dtype=np.float32)
-    return torch.stack([_ious(one, t, cuts, contours) for one, t in zip(scores, true, strict=True)])
 
 
 def _ious(scores: NDArray[np.float32], true: Tensor, cuts: NDArray[np.float32], contours: Contours) -> Tensor:
@@ -155,11 +159,7 @@ def points_at(maps: Tensor, boxes: Tensor, count: Tensor, *, tolerance: float = 
     Raises:
         ValueError: If shapes and counts disagree, or a picture has no annotated box.
     """
-    if maps.ndim != 3 or len(maps) != len(count) or len(boxes) != count.sum() or (count < 1).any():
-        raise ValueError(
-            f"expected {len(count)} maps [B, H, W] and {int(count.sum())} annotated boxes, at least one a picture, "
-            f"got {list(maps.shape)} and {len(boxes)}"
-        )
+    _check_shapes(maps, boxes, count)
     highest = normalise_maps(maps).flatten(1).argmax(1)
     width = maps.shape[2]
     points = torch.stack([highest % width, highest // width], dim=1).double()  # [B, 2] (x, y)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dotally.metrics.counting import counting_error
+from dotally.metrics.count_errors import counting_error
 
 # a slope below is that of a constant, give or take
 LEAST_SLOPE = 0.05

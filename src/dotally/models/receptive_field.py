@@ -1,5 +1,6 @@
 """How far a network sees, computed from its layers instead of remembered."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -21,13 +22,13 @@ class ReceptiveField(NamedTuple):
     stride: int
 
 
-class SeesLocally:
+class SeesLocally(ABC):
     """A base, beside ``nn.Module``, of the networks that say what their output cells depend on."""
 
     @property
+    @abstractmethod
     def field(self) -> ReceptiveField:
         """What an output cell depends on; the network computes it from its layers."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how far it sees")
 
     @property
     def stride(self) -> int:

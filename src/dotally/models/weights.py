@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -15,15 +14,6 @@ from dotally.errors import WeightsError
 from dotally.models.registry import build_model, list_models
 
 State = dict[str, Tensor]
-
-# crowdcount-mcnn counts a convolution and its ReLU as one layer, MCNN as two
-_MCNN_NAMES = {
-    f"DME.{column}.{published}.conv.{kind}": f"{column}.{ours}.{kind}"
-    for column in ("branch1", "branch2", "branch3", "fuse")
-    for published, ours in ((0, 0), (2, 3), (4, 6), (5, 8))
-    if column != "fuse" or published == 0
-    for kind in ("weight", "bias")
-}
 
 _NOT_KEPT = {"state_dict", "optimizer", "optimizer_states"}
 
@@ -60,8 +50,11 @@ def read_weights(path: str | Path) -> RawWeights:
         raise WeightsError(f"{path}: no such weights file")
     if path.stat().st_size == 0:
         raise WeightsError(f"{path}: the weights file is empty; fetch it again")
-    if h5py.is_hdf5(path):
-        return RawWeights(state=_read_mcnn_h5(path), kind="mcnn-h5")
+    if not _is_archive(path):
+        from dotally.models.mcnn_file import is_hdf5, read_mcnn_h5  # h5py, which hardly a file needs
+
+        if is_hdf5(path):
+            return RawWeights(state=read_mcnn_h5(path), kind="mcnn-h5")
     return _sort(_read_torch(path), path)
 
 
@@ -117,19 +110,13 @@ def _hint(model: nn.Module, state: Mapping[str, Tensor]) -> str:
     return f" They look like weights of {name}."
 
 
-def _read_mcnn_h5(path: Path) -> State:
+def _is_archive(path: Path) -> bool:
+    """Return whether a file is what torch.save writes by default; False where it cannot be read."""
     try:
-        with h5py.File(path, "r") as file:
-            arrays = {name: np.asarray(item, np.float32) for name, item in file.items() if name in _MCNN_NAMES}
-    except Exception as error:  # h5py raises OSError, RuntimeError, KeyError and more, by what is damaged
-        raise WeightsError(f"{path}: damaged HDF5 file ({type(error).__name__}); fetch it again") from error
-    missing = _MCNN_NAMES.keys() - arrays.keys()
-    if missing:
-        raise WeightsError(
-            f"{path}: not the MCNN weights of crowdcount-mcnn, the only HDF5 weights known here: "
-            f"{len(missing)} of {len(_MCNN_NAMES)} arrays are missing, {min(missing)} among them"
-        )
-    return {_MCNN_NAMES[name]: torch.from_numpy(array) for name, array in arrays.items()}
+        with path.open("rb") as file:
+            return file.read(2) == b"PK"
+    except OSError:
+        return False
 
 
 def _read_torch(path: Path) -> dict[Any, Any]:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 
@@ -33,6 +32,8 @@ def adaptive_sigma(points: Tensor, *, k: int = 3, beta: float = 0.3, fallback: f
         raise ValueError("points must be finite to find their neighbours")
     if len(heads) < 2:
         return points.new_full((len(heads),), fallback)
+    from scipy.spatial import cKDTree  # late: every network's import brings this module along
+
     # the nearest "neighbour" is the head itself, or an equal one: either way one zero distance goes
     distance, _ = cKDTree(heads).query(heads, k=min(k + 1, len(heads)))
     return torch.from_numpy(beta * distance[:, 1:].mean(axis=1)).to(points)

@@ -81,7 +81,8 @@ def render_density_batch(
     sigma = torch.as_tensor(sigma, dtype=dtype, device=points.device).expand(len(points))
     counts = torch.as_tensor(counts, dtype=torch.int64, device=points.device)
     if valid is None:
-        valid = torch.tensor(size, device=points.device).expand(len(counts), 2)
+        # no tensor of two numbers: its way to a GPU would make the host wait, and a CUDA graph cannot hold it
+        valid = torch.stack([torch.full_like(counts, side) for side in size], dim=1)
     _check(points, sigma, counts, size, stride, border, valid)
     return _render(points, sigma, counts, valid, size[0], size[1], stride, border == "renormalize")
 
@@ -169,7 +170,9 @@ def _(
     from dotally.ops.kernels import kernel_module  # only CUDA needs Triton
 
     launch = kernel_module("density").render_density
-    return launch(points, sigma, counts, valid, (height, width), stride=stride, renormalize=renormalize).to(points)
+    with torch.cuda.device(points.device):  # Triton launches on the current one
+        maps = launch(points, sigma, counts, valid, (height, width), stride=stride, renormalize=renormalize)
+    return maps.to(points)
 
 
 def _check(

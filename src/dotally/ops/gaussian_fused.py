@@ -16,6 +16,9 @@ from torch import Tensor
 
 from dotally.ops.gaussian_taps import WIDTHS, blur_radius, shift_radius
 
+# looked up here, because in a function it would break the graph of torch.compile
+HAS_TRITON = importlib.util.find_spec("triton") is not None
+SHARED_MEMORY = 145 * 1024  # bytes that a program of the largest tiles takes, see benchmarks/budgets.json
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 MAX_RADIUS = 12  # pixels of blur: each tap is an instruction and a register
 INT32 = 2**31 - 1
@@ -40,10 +43,12 @@ def fused_supported(
     """
     if not x.is_cuda or torch.version.hip:
         return f"it needs an NVIDIA GPU, x is on {x.device}"
-    if torch.cuda.get_device_capability(x.device) < (8, 0):
-        return "it needs a GPU of compute capability 8.0 (A100) or newer"
-    if importlib.util.find_spec("triton") is None:
+    if not HAS_TRITON:
         return "it needs Triton, which is not installed"
+    gpu = torch.cuda.get_device_properties(x.device)
+    memory: int = gpu.shared_memory_per_block_optin  # type: ignore[attr-defined]  # the stubs lack it
+    if gpu.major < 8 or memory < SHARED_MEMORY:  # GeForce and L40 have 99 KB
+        return f"it needs the shared memory of an A100, H100 or newer data center GPU, x is on {gpu.name}"
     return shapes_supported(
         x, weight, mu, sigma, stride=stride, dilation=dilation, max_offset=max_offset, max_sigma=max_sigma
     )

@@ -16,4 +16,9 @@ def kernel_module(name: str) -> ModuleType:
             f"'triton_kernels' comes from another project ({getattr(package, '__file__', None)}): "
             "install dotally into an environment of its own"
         )
-    return importlib.import_module(f"triton_kernels.{name}")
+    try:
+        return importlib.import_module(f"triton_kernels.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != "triton":
+            raise
+        raise ImportError("tensors on a GPU need Triton: pip install triton, or compute on the CPU") from error

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from dotally.errors import DotallyError
 from dotally.ops.topdown_threshold import Bools, Doubles, Floats, Ints, sums
@@ -52,6 +51,8 @@ def group(flat: Ints, value: Floats, kernel: tuple[int, int]) -> Groups:
 
 def _raster_labels(window: Ints, cell: Ints, kernel: tuple[int, int]) -> Ints:
     """Label all windows in one go: side by side in one picture, an empty column between them."""
+    from scipy import ndimage  # late: every network's import brings this module along
+
     start = np.diff(window, prepend=-1) != 0
     left = (np.cumsum(start) - 1) * (kernel[1] + 1)
     row, column = np.divmod(cell, kernel[1])

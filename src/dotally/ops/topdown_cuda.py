@@ -10,8 +10,9 @@ of ``topdown_conv``, ``topdown_linear`` and ``topdown_pool`` with one shared ``w
 """
 
 from collections.abc import Callable
+from functools import wraps
 from types import ModuleType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 import torch
 from torch import Tensor
@@ -21,7 +22,23 @@ from dotally.ops.topdown_statistics import DEFAULT_TABLE
 
 MAX_CELLS = 124  # of a window, in two words of 62 bits
 
+_Rest = ParamSpec("_Rest")
 
+
+def _on_its_device(
+    function: Callable[Concatenate[Tensor, _Rest], Tensor],
+) -> Callable[Concatenate[Tensor, _Rest], Tensor]:
+    """Make the device of the first tensor the current one meanwhile: Triton launches on that."""
+
+    @wraps(function)
+    def guarded(first: Tensor, /, *args: _Rest.args, **kwargs: _Rest.kwargs) -> Tensor:
+        with torch.cuda.device(first.get_device()):  # -1, the CPU's, changes nothing
+            return function(first, *args, **kwargs)
+
+    return guarded
+
+
+@_on_its_device
 def td_conv2d_cuda(
     h: Tensor,
     weight: Tensor,
@@ -59,6 +76,7 @@ def td_conv2d_cuda(
     return worklist.to_dense(units)
 
 
+@_on_its_device
 def td_linear_cuda(
     h: Tensor,
     weight: Tensor,
@@ -82,6 +100,7 @@ def td_linear_cuda(
     return worklist.to_dense(_module("linear").linear(h, weight, worklist.from_dense(g), **rule))
 
 
+@_on_its_device
 def td_bridge_cuda(
     g: Tensor,
     mass: Tensor,
@@ -107,6 +126,7 @@ def td_bridge_cuda(
     return worklist.to_dense(_module("linear").linear(g, None, units, **rule, count_zeros=count_zeros))
 
 
+@_on_its_device
 def td_max_pool2d_cuda(
     h: Tensor,
     g: Tensor,
@@ -128,6 +148,7 @@ def td_max_pool2d_cuda(
     return worklist.to_dense(_module("pool").max_pool2d(h, worklist.from_dense(g), **sides))
 
 
+@_on_its_device
 def td_avg_pool2d_cuda(
     h: Tensor,
     g: Tensor,
@@ -149,6 +170,7 @@ def td_avg_pool2d_cuda(
     return _mean(h, g, mode, offset, **sides)
 
 
+@_on_its_device
 def td_adaptive_avg_pool2d_cuda(h: Tensor, g: Tensor, mode: str, offset: int, release: bool) -> Tensor:
     """Run ``td_adaptive_avg_pool2d`` on the device of ``h``; arguments of its registered operator.
 

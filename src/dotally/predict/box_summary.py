@@ -35,7 +35,7 @@ class BoxRow:
 
 def summarise(rows: Sequence[BoxRow], failures: Sequence[Failure], localizer: Localizer) -> dict[str, Any]:
     """Return classes, agreement with the truth, failures, and what localized, as plain values."""
-    hparams = localizer.task.hparams
+    hparams = localizer.network.hparams
     return {
         "pictures": len(rows),
         "failed": len(failures),

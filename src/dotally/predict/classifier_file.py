@@ -12,8 +12,8 @@ from dotally.data.box_transforms import Framing
 from dotally.errors import DataError, WeightsError
 from dotally.files import sha256
 from dotally.models import RawWeights, build_model, list_models, load_into, read_weights, recognise
+from dotally.predict.network import ClassifyingNetwork
 from dotally.predict.weights_file import find_weights
-from dotally.tasks import LocalizationTask
 
 # what torchvision's networks were trained on, and the released STNet shows them
 _SIDE = 224
@@ -24,7 +24,7 @@ class LoadedClassifier:
     """A network ready to localize.
 
     Attributes:
-        task: With the weights loaded, on the CPU.
+        network: With the weights loaded, on the CPU.
         path: The file they came from.
         sha256: Of the file when it was read.
         framing: How its training pictures came to their size; "crop" where the file does not say.
@@ -32,7 +32,7 @@ class LoadedClassifier:
         facts: What the file says of their making; empty where it says nothing.
     """
 
-    task: LocalizationTask
+    network: ClassifyingNetwork
     path: Path
     sha256: str
     framing: Framing = "crop"
@@ -42,7 +42,7 @@ class LoadedClassifier:
     @property
     def num_classes(self) -> int:
         """Number of the network's classes."""
-        matrices = [value for value in self.task.model.state_dict().values() if value.ndim == 2]
+        matrices = [value for value in self.network.model.state_dict().values() if value.ndim == 2]
         return len(matrices[-1])
 
 
@@ -57,7 +57,7 @@ def load_classifier(
 
     Args:
         weights: A file or a name, see :func:`dotally.predict.weights_file.find_weights`. A checkpoint of
-            :class:`LocalizationTask` says which network it is.
+            ``LocalizationTask`` says which network it is.
         arch: Network of any other state dict, such as torchvision's files.
         arch_kwargs: Its arguments; the number of classes is read off the weights.
         preprocessing: Name in ``dotally.models.PRESETS`` of what such weights expect; None takes "imagenet".
@@ -71,20 +71,20 @@ def load_classifier(
     if isinstance(own, dict):
         if arch or arch_kwargs or preprocessing:
             raise WeightsError(f"{path}: says itself which network it is for; leave out the architecture")
-        task, state = _build(path, own), _own_state(raw)
+        network, state = _build(path, own), _own_state(raw)
     else:
         arch = arch or _guess(path, raw)
         if arch not in classifiers():
             raise WeightsError(f"{path}: {arch} is no classifier; those are: {', '.join(classifiers())}")
         kwargs = _read_off(arch, raw.state) | (arch_kwargs or {})
         hyper_parameters = {"model": arch, "model_kwargs": kwargs, "preprocessing": preprocessing or "imagenet"}
-        task, state = _build(path, hyper_parameters), raw.state
+        network, state = _build(path, hyper_parameters), raw.state
     try:
-        load_into(task.model, state)
+        load_into(network.model, state)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
     facts = raw.extra.get("facts", {})
-    return LoadedClassifier(task=task, path=path, sha256=digest, facts=facts, **_seen_in_training(raw))
+    return LoadedClassifier(network=network, path=path, sha256=digest, facts=facts, **_seen_in_training(raw))
 
 
 def classifiers() -> list[str]:
@@ -135,14 +135,14 @@ def _read_off(arch: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
     return found
 
 
-def _build(path: Path, hyper_parameters: dict[str, Any]) -> LocalizationTask:
+def _build(path: Path, hyper_parameters: dict[str, Any]) -> ClassifyingNetwork:
     if hyper_parameters.get("model") not in classifiers():
         known = ", ".join(classifiers())
         raise WeightsError(f"{path}: {hyper_parameters.get('model')} does not classify; networks that do: {known}")
     # Lightning's command line adds what it needs itself, with a leading underscore
     given = {name: value for name, value in hyper_parameters.items() if not str(name).startswith("_")}
     try:
-        return LocalizationTask(**given)
+        return ClassifyingNetwork(**given)
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{path}: no weights that this version localizes with ({error})") from error
 

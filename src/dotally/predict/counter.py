@@ -12,12 +12,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from dotally.data.crowd_dataset import Points
 from dotally.errors import DotallyError
 from dotally.predict.device import choose_device, is_out_of_memory
 from dotally.predict.inputs import PictureLike, shrink, to_picture
 from dotally.predict.overlay import colour_scale, draw_overlay
-from dotally.predict.truth import rescaled
+from dotally.predict.truth import Points, rescaled
 from dotally.predict.weights_file import LoadedWeights, load_weights
 
 BLANK_SIDE = 256
@@ -95,7 +94,7 @@ class Counter:
         longest_side: Pixels that larger pictures are shrunk to first; None does as the training did, 0 never shrinks.
 
     Attributes:
-        task: The network with its preprocessing.
+        network: With its preprocessing.
         path: File of the weights.
         sha256: Of that file.
         facts: What the file says of their making.
@@ -110,7 +109,7 @@ class Counter:
 
     def __init__(self, weights: LoadedWeights, *, device: str = "auto", longest_side: int | None = None) -> None:
         self.device = choose_device(device)
-        self.task = weights.task.eval().requires_grad_(False).to(self.device)
+        self.network = weights.network.eval().requires_grad_(False).to(self.device)
         self.path, self.sha256, self.facts = weights.path, weights.sha256, weights.facts
         self.longest_side = (weights.longest_side if longest_side is None else longest_side) or None
         self.unlike = _unlike(weights.reading) if longest_side is None else ""
@@ -146,12 +145,12 @@ class Counter:
     @property
     def model(self) -> str:
         """Name of the network."""
-        return str(self.task.hparams["model"])
+        return str(self.network.hparams["model"])
 
     def describe(self) -> list[str]:
         """Return lines for people: which weights count here, and what their file says of their making."""
         size = f", pictures shrunk to {self.longest_side} pixels" if self.longest_side else ""
-        how = f"{self.model}, {self.task.hparams['preprocessing']} preprocessing{size}, on {self.device}"
+        how = f"{self.model}, {self.network.hparams['preprocessing']} preprocessing{size}, on {self.device}"
         unlike = f"warning: in training pictures were {self.unlike}, which is not done here; see --longest-side"
         facts = (f"    {name}: {fact}" for name, fact in self.facts.items())
         return [f"weights {self.path} ({how})", *facts, *([unlike] if self.unlike else [])]
@@ -184,7 +183,7 @@ class Counter:
             density=density,
             size=(opened.image.shape[0], opened.image.shape[1]),
             flags=(*opened.flags, *self._doubts(count, density, (image.shape[0], image.shape[1]))),
-            stride=self.task.stride,
+            stride=self.network.stride,
             model=self.model,
             image=image,
         )
@@ -192,13 +191,13 @@ class Counter:
     def _density(self, image: np.ndarray) -> Tensor:
         """Return ``[h, w]`` heads per cell of an ``[H, W, 3]`` picture, padded to whole cells right and below."""
         height, width = image.shape[:2]
-        stride = self.task.stride
+        stride = self.network.stride
         # less than a cell is padded, so every cell of the map holds some of the picture and counts
         batch = F.pad(torch.from_numpy(image).permute(2, 0, 1), (0, -width % stride, 0, -height % stride))[None]
         size = torch.tensor([[height, width]])
         try:
             with torch.inference_mode():
-                output = self.task(batch.to(self.device), size.to(self.device))[0, 0].float().cpu()
+                output = self.network(batch.to(self.device), size.to(self.device))[0, 0].float().cpu()
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -211,9 +210,9 @@ class Counter:
         return output.clone()  # outside of inference mode, so that the caller may do with it as he likes
 
     def _doubts(self, count: float, density: Tensor, size: tuple[int, int]) -> list[str]:
-        pixels, densest = size[0] * size[1], float(self.task.densest)
+        pixels, densest = size[0] * size[1], float(self.network.densest)
         doubts = {
-            "tiny": min(size) < self.task.stride,
+            "tiny": min(size) < self.network.stride,
             "negative density": float(density.clamp(max=0).abs().sum()) > NEGATIVE_SHARE * float(density.abs().sum()),
             "denser than training": 0 < densest < count / (pixels / 1e6),
             "below blank level": count <= self.blank_level * pixels,

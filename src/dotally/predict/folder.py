@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from dotally.data.crowd_dataset import Points
 from dotally.data.pictures import open_picture
 from dotally.errors import DotallyError
 from dotally.files import atomic_path, write_json, write_text
@@ -19,7 +18,7 @@ from dotally.predict.sources import Source, list_sources
 from dotally.predict.summary import Failure, Row, describe, summarise
 from dotally.predict.table import append_row, csv_line
 from dotally.predict.terminal import progress, say
-from dotally.predict.truth import inside, read_truth, rescaled
+from dotally.predict.truth import Points, inside, read_truth, rescaled
 
 Overlay = Literal["jpg", "png", "none"]
 
@@ -175,7 +174,7 @@ class _Job:
         drawing = draw_overlay(
             image,
             density,
-            stride=self.counter.task.stride,
+            stride=self.counter.network.stride,
             vmax=vmax,
             title=self.counter.model,
             flags=self.rows[item].flags,

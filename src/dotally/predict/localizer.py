@@ -125,7 +125,7 @@ class Localizer:
         self.framing, self.side = framing or weights.framing, side or weights.side
         _check(method, stop, threshold, self.framing, box)
         self.device = choose_device(device)
-        self.task = weights.task.eval().requires_grad_(False).to(self.device)
+        self.network = weights.network.eval().requires_grad_(False).to(self.device)
         self.path, self.sha256, self.facts = weights.path, weights.sha256, weights.facts
         self.method, self.compat, self.threshold = method, compat, threshold
         self.num_classes = weights.num_classes
@@ -140,7 +140,7 @@ class Localizer:
         else:
             self.stop = stop or ("image" if method == "gradient" else STOP_LAYERS.get(self.model, "image"))
             self.box = box or BoxRule(collapse="max" if method == "gradient" else "sum")
-            self.engine = STNet(self.task.model, stop=self.stop, compat=compat, method=method, box=self.box)  # type: ignore[arg-type]
+            self.engine = STNet(self.network.model, stop=self.stop, compat=compat, method=method, box=self.box)  # type: ignore[arg-type]
 
     @classmethod
     def load(
@@ -178,7 +178,7 @@ class Localizer:
     @property
     def model(self) -> str:
         """Name of the network."""
-        return str(self.task.hparams["model"])
+        return str(self.network.hparams["model"])
 
     @property
     def how(self) -> str:
@@ -194,9 +194,8 @@ class Localizer:
             "crop": f"pictures cropped to {self.side}",
             "warp": f"warped to {self.side}",
         }
-        how = (
-            f"{self.how}, {self.task.hparams['preprocessing']} preprocessing, {framed[self.framing]}, on {self.device}"
-        )
+        preprocessing = self.network.hparams["preprocessing"]
+        how = f"{self.how}, {preprocessing} preprocessing, {framed[self.framing]}, on {self.device}"
         return [f"weights {self.path} ({how})", *(f"    {name}: {fact}" for name, fact in self.facts.items())]
 
     def name_of(self, label: int) -> str:
@@ -238,7 +237,7 @@ class Localizer:
         view = view_of(opened.image, self.framing, self.side)
         label = None if target is None else self.label_of(target)
         try:
-            x = self.task.prepare(view.image[None].to(self.device))
+            x = self.network.prepare(view.image[None].to(self.device))
             logits, found, values, hypothesis = self._find(x, label)
         except RuntimeError as error:
             if not is_out_of_memory(error):
@@ -272,9 +271,9 @@ class Localizer:
             parts = found.logits[0], found.boxes[0], found.map[0, 0], found.class_hypothesis()[0, 0]
         else:
             with torch.no_grad():
-                logits = self.task.model(x)
+                logits = self.network.model(x)
             options = {"layer": self.stop} if self.method == "grad-cam" else {}
-            values = _MAPS[self.method](self.task.model, x, label, **options)
+            values = _MAPS[self.method](self.network.model, x, label, **options)
             spread = score_map(values, size)[:, 0]
             assert self.threshold is not None
             parts = logits[0], map_boxes(spread, self.threshold)[0], values[0, 0], spread[0].clamp(min=0)

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from dotally.data.crowd_dataset import Points
 from dotally.errors import DotallyError
 from dotally.ops import adaptive_sigma, render_density
+from dotally.predict.truth import Points
 
 Floats = NDArray[np.float32]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dotally.metrics.counting import counting_error
+from dotally.metrics.count_errors import counting_error
 from dotally.predict.counter import Counter
 from dotally.version import __version__
 
@@ -51,7 +51,7 @@ class Failure:
 def summarise(rows: Sequence[Row], failures: Sequence[Failure], counter: Counter) -> dict[str, Any]:
     """Return totals, quantiles, errors, failures, and what counted, as plain values."""
     counts = [row.count for row in rows]
-    hparams, densest = counter.task.hparams, float(counter.task.densest)
+    hparams, densest = counter.network.hparams, float(counter.network.densest)
     return {
         "pictures": len(rows),
         "failed": len(failures),

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dotally.data.crowd_dataset import Points
-from dotally.data.shanghaitech_files import read_points
 from dotally.errors import AnnotationError, DataError
+
+Points = NDArray[np.float64]  # [N, 2] (x, y) in pixels
 
 _CSV = "a csv file begins with the line x,y or file,x,y"
 
@@ -38,7 +39,7 @@ def read_truth(path: Path, names: Sequence[str]) -> dict[str, Points]:
     elif not path.is_file():
         raise DataError(f"{path}: no such file or folder of truth")
     elif path.suffix.lower() == ".mat":
-        truth = {_only(path, names): read_points(path)}
+        truth = {_only(path, names): _read_mat(path)}
     elif path.suffix.lower() == ".csv":
         truth = _read_csv(path, names)
     else:
@@ -58,6 +59,12 @@ def rescaled(points: Points, size: tuple[int, int], shown: tuple[int, int]) -> P
     return points * (shown[1] / size[1], shown[0] / size[0])
 
 
+def _read_mat(path: Path) -> Points:
+    from dotally.data.shanghaitech_files import read_points  # SciPy, which other truths do without
+
+    return read_points(path)
+
+
 def _only(path: Path, names: Sequence[str]) -> str:
     if len(names) > 1:
         raise DataError(
@@ -71,7 +78,7 @@ def _read_folder(folder: Path, names: Sequence[str]) -> dict[str, Points]:
     for file, uses in Tally(files.values()).items():
         if uses > 1:
             raise AnnotationError(f"{file}: {uses} pictures have this name; put the files in the pictures' subfolders")
-    return {name: read_points(file) for name, file in files.items()}
+    return {name: _read_mat(file) for name, file in files.items()}
 
 
 def _annotation(folder: Path, name: PurePosixPath) -> Path | None:

@@ -1,4 +1,4 @@
-"""Weights by file or by name -> a task that counts, and slim files of weights to hand on."""
+"""Weights by file or by name -> a network that counts, and slim files of weights to hand on."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ import torch
 from dotally.errors import WeightsError
 from dotally.files import atomic_path, sha256
 from dotally.models import RawWeights, SmallClassifier, build_model, list_models, load_into, read_weights, recognise
-from dotally.tasks import CountingTask
+from dotally.predict.network import CountingNetwork
 
 RUNS = Path("runs")
 # what `dotally predict` counts with when nothing else is named
@@ -32,7 +32,7 @@ class LoadedWeights:
     """A network ready to count.
 
     Attributes:
-        task: With the weights loaded, on the CPU.
+        network: With the weights loaded, on the CPU.
         path: The file they came from.
         sha256: Of the file when it was read; a training that goes on may replace it.
         reading: How pictures came to their size in training, names as of the data modules: ``longest_side``, a named
@@ -40,7 +40,7 @@ class LoadedWeights:
         facts: What the file says of their making; empty where it says nothing.
     """
 
-    task: CountingTask
+    network: CountingNetwork
     path: Path
     sha256: str
     reading: dict[str, Any] = field(default_factory=dict)
@@ -62,7 +62,7 @@ def load_weights(
     """Load weights, and with them the network they are for. Nothing in a file is executed.
 
     Args:
-        weights: A file or a name, see :func:`find_weights`. Checkpoints of :class:`CountingTask`, slim files of
+        weights: A file or a name, see :func:`find_weights`. Checkpoints of ``CountingTask``, slim files of
             :func:`save_weights`, the published MCNN weights and the official CSRNet checkpoints say what they are.
         arch: Network of any other state dict, a name in ``dotally.models.list_models()``.
         arch_kwargs: Its arguments.
@@ -78,7 +78,7 @@ def load_weights(
         if arch or arch_kwargs or preprocessing:
             raise WeightsError(f"{path}: says itself which network it is for; leave out the architecture")
         return LoadedWeights(
-            task=_own_task(path, raw),
+            network=_own_network(path, raw),
             path=path,
             sha256=digest,
             reading=reading_in(raw.extra),
@@ -92,9 +92,9 @@ def load_weights(
             f"name it (--arch). Known: {', '.join(counting_networks())}"
         )
     preprocessing = preprocessing or ("mcnn" if arch == "mcnn" else "imagenet")
-    task = _build(path, {"model": arch, "model_kwargs": arch_kwargs, "preprocessing": preprocessing})
-    _load(path, task, raw.state)
-    return LoadedWeights(task=task, path=path, sha256=digest)
+    network = _build(path, {"model": arch, "model_kwargs": arch_kwargs, "preprocessing": preprocessing})
+    _load(path, network, raw.state)
+    return LoadedWeights(network=network, path=path, sha256=digest)
 
 
 def reading_in(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def save_weights(checkpoint: Path, out: Path, facts: dict[str, Any]) -> None:
     """Write the weights of a checkpoint, without the state of its training, to a file of their own.
 
     Args:
-        checkpoint: Of a :class:`CountingTask`, written by Lightning.
+        checkpoint: Of a ``CountingTask``, written by Lightning.
         out: The file to write: float32 weights and ``hyper_parameters``, to be loaded like the checkpoint.
         facts: What a user should know of them, plain values: trained on what, with which error, under which licence.
 
@@ -119,9 +119,9 @@ def save_weights(checkpoint: Path, out: Path, facts: dict[str, Any]) -> None:
     content = {
         "dotally": 1,
         # where the front end was loaded from is of no use to others, and may be a path of this machine
-        "hyper_parameters": {**loaded.task.hparams, "imagenet": None},
-        # float32 whatever the checkpoint was, because the task is
-        "state_dict": loaded.task.state_dict(),
+        "hyper_parameters": {**loaded.network.hparams, "imagenet": None},
+        # float32 whatever the checkpoint was, because the network is
+        "state_dict": loaded.network.state_dict(),
         _DATA: loaded.reading,
         "facts": json.loads(json.dumps(facts, allow_nan=False)),
     }
@@ -212,21 +212,21 @@ def _finished_runs() -> Iterator[_FinishedRun]:
             yield run
 
 
-def _own_task(path: Path, raw: RawWeights) -> CountingTask:
-    """Rebuild the task that wrote a checkpoint."""
+def _own_network(path: Path, raw: RawWeights) -> CountingNetwork:
+    """Rebuild the network of the task that wrote a checkpoint."""
     hyper_parameters = raw.extra["hyper_parameters"]
     # Lightning's command line adds what it needs itself, with a leading underscore
-    task = _build(path, {name: value for name, value in hyper_parameters.items() if not str(name).startswith("_")})
-    # what RawWeights leaves out, the density of the training pictures, is part of the task
+    network = _build(path, {name: value for name, value in hyper_parameters.items() if not str(name).startswith("_")})
+    # what RawWeights leaves out, the density of the training pictures, is part of the network
     state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    _load(path, task, {name.removeprefix("model."): state[name] for name in state if name.startswith("model.")})
-    task.densest.copy_(state.get("densest", task.densest))
-    return task
+    _load(path, network, {name.removeprefix("model."): state[name] for name in state if name.startswith("model.")})
+    network.densest.copy_(state.get("densest", network.densest))
+    return network
 
 
-def _build(path: Path, hyper_parameters: dict[str, Any]) -> CountingTask:
+def _build(path: Path, hyper_parameters: dict[str, Any]) -> CountingNetwork:
     try:
-        return CountingTask(**hyper_parameters)
+        return CountingNetwork(**hyper_parameters)
     except AttributeError as error:  # a network that predicts no density has no stride
         known = ", ".join(counting_networks())
         raise WeightsError(f"{path}: {hyper_parameters['model']} does not count; networks that do: {known}") from error
@@ -234,8 +234,8 @@ def _build(path: Path, hyper_parameters: dict[str, Any]) -> CountingTask:
         raise WeightsError(f"{path}: no weights that this version counts with ({error})") from error
 
 
-def _load(path: Path, task: CountingTask, state: dict[str, torch.Tensor]) -> None:
+def _load(path: Path, network: CountingNetwork, state: dict[str, torch.Tensor]) -> None:
     try:
-        load_into(task.model, state)
+        load_into(network.model, state)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error

@@ -7,19 +7,11 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 from torch.utils._pytree import tree_map_only
-from typing_extensions import override
 
-_OUT_OF_PLACE: dict[Any, Any] = {
-    torch.relu_: torch.relu,
-    torch.dropout_: torch.dropout,
-    operator.iadd: operator.add,
-    operator.imul: operator.mul,
-}
-_WITH_INPLACE_SECOND = (F.relu, F.relu6)
+from dotally.stnet.tracing import trace
 
 
 class Observed(NamedTuple):
@@ -71,8 +63,8 @@ class Network:
     def __init__(self, model: nn.Module, is_leaf: Callable[[nn.Module], bool]) -> None:
         self.model = model
         self._modules = dict(model.named_modules(remove_duplicate=False))
-        self._graph = _trace(model, is_leaf)
-        _undo_in_place(self._graph, self._modules)
+        with evaluating(model):
+            self._graph = trace(model, is_leaf)
         self.steps: list[fx.Node] = list(self._graph.nodes)
         self.image = _picture(self.steps, model)
         self.output = _single_output(self.steps, model)
@@ -212,61 +204,6 @@ class Network:
             return getattr(args[0], str(step.target))(*args[1:], **kwargs)
         assert callable(step.target)
         return step.target(*args, **kwargs)
-
-
-class _Tracer(fx.Tracer):
-    def __init__(self, is_leaf: Callable[[nn.Module], bool]) -> None:
-        super().__init__()
-        self._is_leaf = is_leaf
-
-    @override
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return self._is_leaf(m) or super().is_leaf_module(m, module_qualified_name)
-
-    @override
-    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        # forward itself, not the call around it: a user's hooks must not be handed the tracer's stand-ins
-        return super().call_module(m, m.forward, args, kwargs)
-
-
-def _trace(model: nn.Module, is_leaf: Callable[[nn.Module], bool]) -> fx.Graph:
-    try:
-        with evaluating(model):
-            return _Tracer(is_leaf).trace(model)
-    except Exception as error:
-        raise ValueError(
-            f"torch.fx cannot read {_type(model)}: {error}. Take control flow that depends on the picture out of its "
-            f"forward, or put it into a module of its own and register a rule for that"
-        ) from error
-
-
-def _undo_in_place(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
-    position = {step: index for index, step in enumerate(graph.nodes)}
-    for step in graph.nodes:
-        if not _make_out_of_place(step, modules):
-            continue
-        source = step.all_input_nodes[0]
-        # who read the tensor after it was changed in place, read the changed values
-        source.replace_all_uses_with(step, delete_user_cb=lambda user, at=position[step]: position[user] > at)
-
-
-def _make_out_of_place(step: fx.Node, modules: dict[str, nn.Module]) -> bool:
-    """Let a step leave its argument alone; say whether it did not before."""
-    if step.op == "call_module":
-        return bool(getattr(modules[str(step.target)], "inplace", False))
-    if step.op == "call_method" and str(step.target).endswith("_") and not str(step.target).endswith("__"):
-        step.target = str(step.target)[:-1]
-        return True
-    if step.op == "call_function" and step.target in _OUT_OF_PLACE:
-        step.target = _OUT_OF_PLACE[step.target]
-        return True
-    if step.kwargs.get("inplace"):
-        step.kwargs = {**step.kwargs, "inplace": False}
-        return True
-    if step.target in _WITH_INPLACE_SECOND and len(step.args) > 1 and step.args[1]:
-        step.args = step.args[:1]
-        return True
-    return False
 
 
 def _fresh(module: nn.Module, values: Any) -> Any:

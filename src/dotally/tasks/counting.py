@@ -14,7 +14,8 @@ from dotally.data.sample import CrowdBatch
 from dotally.losses import get_loss
 from dotally.metrics import GAME, CountingError, DensityPSNR, DensitySSIM
 from dotally.models import build_model
-from dotally.models.preprocessing import PRESETS, fitted_size, preprocess
+from dotally.models.density_map import predict_density
+from dotally.models.preprocessing import PRESETS, fitted_size
 from dotally.models.pretrained import load_imagenet_frontend
 from dotally.tasks.loss_watch import LossWatch
 from dotally.tasks.optimizers import Optimizer, Schedule, configure
@@ -94,19 +95,8 @@ class CountingTask(LightningModule):
 
     @override
     def forward(self, image: Tensor, size: Tensor) -> Tensor:
-        """Predict heads per cell.
-
-        Args:
-            image: ``[B, 3, H, W]`` uint8 RGB.
-            size: ``[B, 2]`` int64 (height, width) of each picture; the rest is padding.
-
-        Returns:
-            ``[B, 1, H/stride, W/stride]`` heads per cell, float32 whatever the network computes in: in half precision
-            the sum of many cells is no count. A picture's count is the sum over its own cells.
-        """
-        prepared = preprocess(image, size, self.preprocessing)
-        output: Tensor = self.model(prepared.contiguous(memory_format=torch.channels_last))
-        return output.float() / self.hparams["density_scale"]
+        """Predict heads per cell, see :func:`dotally.models.density_map.predict_density`."""
+        return predict_density(self.model, image, size, self.preprocessing, scale=self.hparams["density_scale"])
 
     @override
     def on_train_epoch_start(self) -> None:

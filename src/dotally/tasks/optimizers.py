@@ -25,7 +25,8 @@ def configure(
     """Build the optimizer and, if asked for, a schedule that moves at every step over the whole training.
 
     A network that has a method ``parameter_groups(*, lr, weight_decay)`` is trained in the groups it returns, each at
-    its own rate, such as displacements of Gaussians. On a GPU each step is one kernel (``fused``).
+    its own rate, such as displacements of Gaussians. On a GPU each step is one kernel (``fused``), but where the
+    trainer clips gradients: in mixed precision Lightning refuses to clip those of a fused optimizer.
 
     Args:
         model: Whose parameters are trained.
@@ -39,7 +40,9 @@ def configure(
     Raises:
         ValueError: If a name is unknown.
     """
-    built = _optimizer(model, optimizer, lr=lr, momentum=momentum, weight_decay=weight_decay)
+    # None is PyTorch's own choice, which is another one on the CPU
+    fused = (not trainer.gradient_clip_val and all(parameter.is_cuda for parameter in model.parameters())) or None
+    built = _optimizer(model, optimizer, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=fused)
     if schedule is None:
         return built
     scheduler = _scheduler(built, schedule, steps=int(trainer.estimated_stepping_batches))
@@ -47,11 +50,9 @@ def configure(
 
 
 def _optimizer(
-    model: nn.Module, name: str, *, lr: float, momentum: float, weight_decay: float
+    model: nn.Module, name: str, *, lr: float, momentum: float, weight_decay: float, fused: bool | None
 ) -> torch.optim.Optimizer:
     trained = _trained(model, lr=lr, weight_decay=weight_decay)
-    # None is PyTorch's own choice, which is another one on the CPU
-    fused = True if all(parameter.is_cuda for parameter in model.parameters()) else None
     if name == "sgd":
         return torch.optim.SGD(trained, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=fused)
     if name == "adam":

@@ -20,14 +20,9 @@ class Cooling(Callback):
     At a rate that is kept, a narrow network's counts swing from epoch to epoch for as long as it trains. Checkpoints
     hold the rate that the training began with, and whether statistics are being averaged: a resumed one counts the time
     that it had, and goes on from there.
-
-    Args:
-        averaged: Share of the time after which batch norm averages its statistics over all further batches.
-        frozen: Share after which it keeps them.
     """
 
-    def __init__(self, averaged: float = AVERAGED, frozen: float = FROZEN) -> None:
-        self.averaged, self.frozen = averaged, frozen
+    def __init__(self) -> None:
         self._rates: list[float] = []
         self._averaging = False
 
@@ -42,8 +37,8 @@ class Cooling(Callback):
         factor = max(_LEAST, min(1.0, (1 - share) / (1 - KEPT)))
         for group, rate in zip(self._groups(trainer), self._rates, strict=True):
             group["lr"] = rate * factor
-        if share >= self.averaged:
-            self._settle(pl_module, share >= self.frozen)
+        if share >= AVERAGED:
+            self._settle(pl_module, share >= FROZEN)
         else:  # a resumed training may have been given more time
             self._averaging = False
 

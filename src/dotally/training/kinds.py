@@ -11,6 +11,7 @@ import yaml
 from dotally import data
 from dotally.data.crowd import CrowdDataModule
 from dotally.data.localization import LocalizationDataModule
+from dotally.errors import WeightsError
 from dotally.experiment.spec import Data, Task
 from dotally.predict.classifier_file import load_classifier
 from dotally.predict.weights_file import load_weights
@@ -45,7 +46,13 @@ class Kind:
         Raises:
             WeightsError: No such file or name, damaged, or not of this kind.
         """
-        return load_weights(weights).task if self.task is CountingTask else load_classifier(weights).task
+        loaded = load_weights(weights).network if self.task is CountingTask else load_classifier(weights).network
+        try:
+            task = self.task(**loaded.hparams)
+        except (TypeError, ValueError) as error:
+            raise WeightsError(f"{weights}: no weights that this version trains with ({error})") from error
+        task.load_state_dict(loaded.state_dict())
+        return task
 
 
 COUNTING = Kind(

@@ -1,6 +1,8 @@
 """Lightning's command line, wired to our task and data modules: it parses and builds, and runs nothing."""
 
 import argparse
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +103,7 @@ class TaskCLI(LightningCLI):
         try:
             self.config = parser.parse_args(args)
         except argparse.ArgumentError as error:
-            raise DotallyError(_one_line(str(error))) from error
+            raise DotallyError(_one_line(str(error)) + _whereabouts(str(error), args)) from error
 
     @override
     def instantiate_classes(self) -> None:
@@ -156,6 +158,16 @@ def _one_line(message: str) -> str:
         return f"{message.splitlines()[0]} no data set of that name; data sets are: {names}"
     lines = (line.strip() for line in message.splitlines())
     return " ".join(line.removeprefix("- ") for line in lines if line and not line.startswith(_NOISE))
+
+
+def _whereabouts(message: str, arguments: Sequence[str]) -> str:
+    """Say which files a setting that there is not may stand in, and where to look up those that there are."""
+    if "not accept" not in message:
+        return ""
+    given = pairwise(arguments)
+    files = [value for flag, value in given if flag in ("--config", "-c")]
+    files += [flag.removeprefix("--config=") for flag in arguments if flag.startswith("--config=")]
+    return f" ({', '.join(files) or 'command line'}): --help lists the settings"
 
 
 def _is_data_set(name: str) -> bool:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import savemat
 
+from dotally.data.annotation_file import MAX_BYTES
 from dotally.data.point_formats import READERS, Dots, Format, format_of
-from dotally.data.point_formats.dots import MAX_BYTES
 from dotally.errors import AnnotationError
 
 VOC = """<annotation>
@@ -361,7 +361,7 @@ def test_files_that_are_too_large_or_not_there_are_not_read(tmp_path: Path) -> N
 
 def test_a_mat_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     savemat(tmp_path / "a.mat", {"zeros": np.zeros((100_000, 2))}, do_compression=True)
-    monkeypatch.setattr("dotally.data.point_formats.mat.MAX_BYTES", 1_000_000)
+    monkeypatch.setattr("dotally.data.mat_file.MAX_BYTES", 1_000_000)
     with pytest.raises(AnnotationError, match="unpacks to too much"):
         read(tmp_path / "a.mat")
 

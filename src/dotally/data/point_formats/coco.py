@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from dotally.data.point_formats.dots import Dots, Mark, dots, is_number, middle_of, shown, stated_size
+from dotally.data.annotation_file import is_number, shown
+from dotally.data.point_formats.dots import Dots, Mark, dots, middle_of, stated_size
 from dotally.data.point_formats.json_file import Place, load_json
 from dotally.errors import AnnotationError
 

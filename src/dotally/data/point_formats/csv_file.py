@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from dotally.data.point_formats.dots import read_text
+from dotally.data.annotation_file import read_text
 from dotally.errors import AnnotationError
 
 

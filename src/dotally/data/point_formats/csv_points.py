@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dotally.data.annotation_file import parse_number
 from dotally.data.point_formats.csv_file import rows
-from dotally.data.point_formats.dots import Dots, Mark, dots, middle, number, stated_size
+from dotally.data.point_formats.dots import Dots, Mark, dots, middle, stated_size
 from dotally.errors import AnnotationError
 
 # what columns may be called, in upper or lower case; the axes are napari's
@@ -91,8 +92,8 @@ def _cells(row: Sequence[str], columns: Columns, where: str) -> dict[str, str]:
 
 def _dot(cells: Mapping[str, str], where: str) -> tuple[float, float]:
     if "x" in cells:
-        return number(cells["x"], where, "x"), number(cells["y"], where, "y")
-    x0, y0, x1, y1 = (number(cells[name], where, name) for name in _BOXES[0])
+        return parse_number(cells["x"], where, "x"), parse_number(cells["y"], where, "y")
+    x0, y0, x1, y1 = (parse_number(cells[name], where, name) for name in _BOXES[0])
     return middle(x0, y0, x1, y1, where)
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from dotally.data.point_formats.dots import Dots, Mark, dots, middle, middle_of, number, shown, stated_size
-from dotally.data.point_formats.xml_file import Element, load_xml
+from dotally.data.annotation_file import parse_number, shown
+from dotally.data.point_formats.dots import Dots, Mark, dots, middle, middle_of, stated_size
+from dotally.data.xml_file import Element, load_xml
 from dotally.errors import AnnotationError
 
 _NO_DOTS = {"meta", "version", "tag", "attribute"}
@@ -18,9 +19,7 @@ def read(path: Path) -> list[Dots]:
     Raises:
         AnnotationError: It is not such a file, or a shape is a line or is not where it should be.
     """
-    root = load_xml(path)
-    if root.tag != "annotations":
-        raise AnnotationError(f"{root.where}: begins with <{root.tag[:40]}>, expected <annotations>")
+    root = load_xml(path, root="annotations")
     if track := root.first("track"):
         raise AnnotationError(f"{track.where}: a video's track; export the task again as 'CVAT for images'")
     return [_picture(image) for image in root.all("image")]
@@ -60,5 +59,5 @@ def _points(shape: Element) -> list[tuple[float, float]]:
         x, comma, y = pair.partition(",")
         if not comma:
             raise AnnotationError(f"{shape.where}: points should be x,y;x,y, they are {shown(pair)}")
-        found.append((number(x, shape.where, "x"), number(y, shape.where, "y")))
+        found.append((parse_number(x, shape.where, "x"), parse_number(y, shape.where, "y")))
     return found

@@ -19,7 +19,7 @@ from dotally.data.point_formats import (
 from dotally.data.point_formats.csv_file import rows
 from dotally.data.point_formats.dots import Dots
 from dotally.data.point_formats.json_file import load_json
-from dotally.data.point_formats.xml_file import load_xml
+from dotally.data.xml_file import load_xml
 
 Format = Literal["csv", "coco", "voc", "labelme", "mat", "dots", "json", "npy", "via", "cvat"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dotally.data.point_formats.dots import read_text, shown
+from dotally.data.annotation_file import read_text, shown
 from dotally.errors import AnnotationError
 
 Key = str | int

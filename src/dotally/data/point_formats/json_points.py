@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dotally.data.point_formats.dots import Dots, Mark, dots, is_number
+from dotally.data.annotation_file import is_number
+from dotally.data.point_formats.dots import Dots, Mark, dots
 from dotally.data.point_formats.json_file import Place, load_json
 from dotally.errors import AnnotationError
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dotally.data.point_formats.dots import Dots, dots, point_array, read_bytes
+from dotally.data.annotation_file import read_bytes
+from dotally.data.point_formats.dots import Dots, dots, point_array
 from dotally.errors import AnnotationError
 
 

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from dotally.data.annotation_file import is_number, shown
 from dotally.data.point_formats.csv_file import rows
-from dotally.data.point_formats.dots import Dots, Mark, dots, is_number, middle_of, shown
+from dotally.data.point_formats.dots import Dots, Mark, dots, middle_of
 from dotally.data.point_formats.json_file import Place, load_json
 from dotally.errors import AnnotationError
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from dotally.data.point_formats.dots import Dots, dots, middle, stated_size
-from dotally.data.point_formats.xml_file import Element, load_xml
-from dotally.errors import AnnotationError
+from dotally.data.point_formats.dots import Dots, dots, middle_of
+from dotally.data.voc_xml import annotated_size, object_box
+from dotally.data.xml_file import Element, load_xml
 
 
 def read(path: Path) -> list[Dots]:
@@ -13,24 +13,11 @@ def read(path: Path) -> list[Dots]:
     Raises:
         AnnotationError: It is not such a file, or an object has no box.
     """
-    root = load_xml(path)
-    if root.tag != "annotation":
-        raise AnnotationError(f"{root.where}: begins with <{root.tag[:40]}>, expected <annotation>")
+    root = load_xml(path, root="annotation")
     marks = [(*_middle(thing), thing.words("name")) for thing in root.all("object")]
-    return [dots(root.where, marks, picture=root.words("filename"), size=_size(root))]
+    return [dots(root.where, marks, picture=root.words("filename"), size=annotated_size(root))]
 
 
 def _middle(thing: Element) -> tuple[float, float]:
-    box = thing.first("bndbox")
-    if box is None:
-        raise AnnotationError(f"{thing.where}: an object without a bndbox")
-    x0, y0, x1, y1 = (box.coordinate(name) for name in ("xmin", "ymin", "xmax", "ymax"))
-    return middle(x0, y0, x1, y1, box.where)
-
-
-def _size(root: Element) -> tuple[int, int] | None:
-    size = root.first("size")
-    sides = [size.words(name).split(".")[0] for name in ("height", "width")] if size else []
-    # eight digits are more than any picture has, and Python refuses to parse thousands
-    good = len(sides) == 2 and all(side.isdecimal() and len(side) <= 8 for side in sides)
-    return stated_size(*map(int, sides)) if good else None
+    x0, y0, x1, y1 = object_box(thing)
+    return middle_of([(x0, y0), (x1, y1)])

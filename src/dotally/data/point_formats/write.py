@@ -178,8 +178,6 @@ WRITERS: dict[str, Callable[[Path, Sequence[Dotted]], None]] = {
     "via": _via,
     "cvat": _cvat,
 }
-# these have no place for a class
-WITHOUT_CLASSES = ("mat", "dots", "npy")
 
 
 def write_mat(path: Path, points: Points) -> None:

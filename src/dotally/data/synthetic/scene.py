@@ -86,10 +86,10 @@ def plan_scene(split: Split, index: int, *, seed: int = 0, difficulty: Difficult
     return Scene(split=split, index=index, seed=seed, difficulty=difficulty, camera=camera, light=light, heads=heads)
 
 
-def render(scene: Scene, *, enlarge: int = 1) -> Image.Image:
-    """Paint a scene and photograph it: RGB of 256x192 pixels times ``enlarge``."""
+def render(scene: Scene) -> Image.Image:
+    """Paint a scene and photograph it: RGB of 256x192 pixels."""
     # drawn at twice the size, because Pillow draws hard edges
-    painting = paint(scene, scene.camera.magnify(2 * enlarge))
+    painting = paint(scene, scene.camera.magnify(2))
     return expose(painting.reduce(2), scene.light, scene.stream(SENSOR))
 
 
