@@ -159,7 +159,7 @@ def _case(name: str, about: str, device: str, ours: str, implementations: dict[s
         ours=ours,
         implementations=implementations,
         gate=gate,
-        repeats=dict.fromkeys(implementations, 5),
+        repeats=dict.fromkeys(implementations, 40),  # turns are short, and what disturbs one is as long
         facts={"pictures": PICTURES, "crop": CROP, "batch": BATCH, "published_batch": 1},
         device=device,
     )

@@ -64,6 +64,19 @@ def test_forms_of_a_step_take_the_same_step_and_leave_the_threads_alone(tiny: No
     assert torch.get_num_threads() == 2
 
 
+def test_a_form_that_takes_another_step_is_told(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = training._first
+
+    def wrong(one: training._Step) -> tuple[float, torch.Tensor]:
+        loss, gradient = whole(one)
+        return loss, gradient if one.dtype == torch.float64 else 0.9 * gradient
+
+    monkeypatch.setattr(training, "LAYER", {"contiguous": None})
+    monkeypatch.setattr(training, "_first", wrong)
+    with pytest.raises(AssertionError, match=r"contiguous: gradient off by 1\.0e-01"):
+        training.gate_forms.__wrapped__()
+
+
 def test_testing_counts_what_a_plain_loop_counts(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
     evaluation.gate(crowd.crowd)
     counts = evaluation.plain(crowd.crowd)

@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from dotally.data import CrowdBatch
 from dotally.errors import TrainingError
 from dotally.experiment import Run, Table, origin
-from dotally.experiment.checkpoints import WholeCheckpoints
+from dotally.experiment.checkpoints import LastCheckpoint, WholeCheckpoints
 from dotally.experiment.execute import Options, execute, plan
 from dotally.experiment.job import data_module
 from dotally.experiment.localization_answers import recomputed
 from dotally.experiment.report import is_stale
 from dotally.experiment.results import Result, read_predictions, recompute
+from dotally.tasks import CountingTask
 
 
 def network(table: Table) -> Run:
@@ -162,6 +165,32 @@ def test_killed_ten_times_at_random_moments_a_table_is_the_same(tmp_path: Path, 
     straight = outcome(tmp_path / "straight")
     assert len([name for name in straight if name.endswith("run.json")]) == 3
     assert outcome(tmp_path / "killed") == straight
+
+
+def test_a_run_that_wrote_its_checkpoint_rarely_goes_on_as_if_nothing_had_happened(
+    table: Table, options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight, stopped = (
+        plan(table.id, network(table), 0, replace(options, runs=tmp_path / where)) for where in ("straight", "stopped")
+    )
+    execute(straight, options)
+    step = CountingTask.training_step
+
+    def failing(self: CountingTask, batch: CrowdBatch, batch_idx: int) -> Tensor:
+        if self.current_epoch == 2:
+            raise RuntimeError("out of memory")
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(LastCheckpoint, "QUICK", -1.0)
+    monkeypatch.setattr(LastCheckpoint, "SHARE", 1e-9)
+    monkeypatch.setattr(CountingTask, "training_step", failing)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        execute(stopped, options)
+    assert torch.load(stopped.folder.last, weights_only=True)["epoch"] == 0, "two epochs were trained"
+    monkeypatch.undo()
+    execute(stopped, options)
+    assert stopped.folder.metrics.read_bytes() == straight.folder.metrics.read_bytes()
+    assert stopped.folder.predictions.read_bytes() == straight.folder.predictions.read_bytes()
 
 
 def test_half_a_checkpoint_costs_the_epochs_and_nothing_else(

@@ -16,6 +16,7 @@ from dotally.ops import (
     render_density_batch,
     render_density_reference,
 )
+from dotally.ops.density import Border
 
 
 def crowd(n: int, size: tuple[int, int], seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -114,6 +115,15 @@ def test_memory_is_bounded_by_chunks_without_changing_the_map(monkeypatch: pytes
     whole = render_density(points, sigma, (80, 80))
     monkeypatch.setattr(density_cpu, "MAX_TAPS", 100)
     assert_close(render_density(points, sigma, (80, 80)), whole)
+
+
+@pytest.mark.parametrize("stride", [1, 8])
+@pytest.mark.parametrize("border", ["lose", "renormalize"])
+def test_blocks_of_taps_change_no_bit(stride: int, border: Border, monkeypatch: pytest.MonkeyPatch) -> None:
+    points, sigma = crowd(50, (80, 200))
+    whole = render_density(points.float(), sigma.float(), (80, 200), stride=stride, border=border)
+    monkeypatch.setattr(density_cpu, "BLOCK_TAPS", 100)
+    assert torch.equal(render_density(points.float(), sigma.float(), (80, 200), stride=stride, border=border), whole)
 
 
 def test_operator_is_registered_correctly() -> None:

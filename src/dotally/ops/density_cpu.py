@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 TILE = 64  # cells; large enough to hide the per-tile overhead, small enough to skip most of an empty map
 MAX_TAPS = 4_000_000  # heads are taken in chunks of at most this many taps, which bounds memory at any sigma
+# Taps are computed in blocks whose arrays stay in a core's cache and below the size at which an allocator gives memory
+# back to the system: pages that every call gets anew cost more than the arithmetic on them.
+BLOCK_TAPS = 16_384
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -67,7 +70,7 @@ def render(
     radius = (4.0 * sigma + 0.5).astype(np.int64)
     across = -(-cells[1] // TILE)
     canvas = np.zeros((len(valid), -(-cells[0] // TILE) * TILE, across * TILE), dtype)
-    for chunk in _chunks(2 * radius + 1):
+    for chunk in _chunks(2 * radius + 1, MAX_TAPS):
         rows, columns = (
             _axis_tiles(pixel[chunk, a], sigma[chunk], radius[chunk], limit[chunk, a], stride, renormalize, dtype)
             for a in (0, 1)
@@ -76,12 +79,12 @@ def render(
     return canvas[:, : cells[0], : cells[1]]
 
 
-def _chunks(taps: Ints) -> Iterator[slice]:
-    """Cut the heads into runs of at most ``MAX_TAPS`` taps (at least one head each)."""
+def _chunks(taps: Ints, most: int) -> Iterator[slice]:
+    """Cut the heads into runs of at most so many taps (at least one head each)."""
     start, end = 0, np.cumsum(taps)
     while start < len(taps):
         done = end[start - 1] if start else 0
-        stop = max(int(np.searchsorted(end, done + MAX_TAPS, side="right")), start + 1)
+        stop = max(int(np.searchsorted(end, done + most, side="right")), start + 1)
         yield slice(start, stop)
         start = stop
 
@@ -95,29 +98,39 @@ def _axis_tiles(
     renormalize: bool,
     dtype: type[np.floating],
 ) -> AxisTiles:
-    head, offset = _runs(2 * radius + 1)
-    offset -= radius[head]
-    # a head of sigma 0 has radius 0 and so a single tap at offset 0, whatever it is divided by
-    weight = np.exp(-0.5 * np.square(offset / np.maximum(sigma, 1e-9)[head]))
-    position = center[head] + offset
-    inside = (position >= 0) & (position < limit[head])
-    if renormalize:
-        weight *= inside
-    weight /= np.bincount(head, weight, minlength=len(center))[head]
-
     first_tile = np.maximum(center - radius, 0) // (stride * TILE)
     tiles = np.minimum(center + radius, limit - 1) // (stride * TILE) - first_tile + 1
     first_row = np.cumsum(tiles) - tiles
-    cell = position[inside] // stride
-    owner = head[inside]
-    row = first_row[owner] + cell // TILE - first_tile[owner]
-    taps = np.bincount(row * TILE + cell % TILE, weight[inside], minlength=int(tiles.sum()) * TILE)
-    return AxisTiles(
-        taps=taps.reshape(-1, TILE).astype(dtype),
-        first_row=first_row,
-        first_tile=first_tile,
-        tiles=tiles,
-    )
+    taps = np.empty((int(tiles.sum()), TILE), dtype)
+    for part in _chunks(2 * radius + 1, BLOCK_TAPS):
+        cell, weight = _taps(center[part], sigma[part], radius[part], limit[part], stride, renormalize)
+        start, count = first_row[part.start], int(tiles[part].sum())
+        # rows of a head lie as its tiles do, so one shift leads from all its cells to their places
+        cell += np.repeat((first_row[part] - start - first_tile[part]) * TILE, 2 * radius[part] + 1)
+        taps[start : start + count] = np.bincount(cell, weight, minlength=count * TILE).reshape(count, TILE)
+    return AxisTiles(taps=taps, first_row=first_row, first_tile=first_tile, tiles=tiles)
+
+
+def _taps(
+    center: Ints, sigma: Floats, radius: Ints, limit: Ints, stride: int, renormalize: bool
+) -> tuple[Ints, Floats]:
+    """Return every tap's cell and weight; those outside the picture weigh 0 in its outermost cell."""
+    length = 2 * radius + 1
+    head, offset = _runs(length)
+    offset -= np.repeat(radius, length)
+    # a head of sigma 0 has radius 0 and so a single tap at offset 0, whatever it is divided by
+    weight = offset / np.repeat(np.maximum(sigma, 1e-9), length)
+    np.square(weight, out=weight)
+    weight *= -0.5
+    np.exp(weight, out=weight)
+    pixel, last = np.repeat(center, length) + offset, np.repeat(limit - 1, length)
+    inside = (pixel >= 0) & (pixel <= last)
+    if renormalize:
+        weight *= inside
+    weight /= np.repeat(np.bincount(head, weight, minlength=len(center)), length)
+    weight *= inside
+    np.clip(pixel, 0, last, out=pixel)
+    return pixel // stride, weight
 
 
 def _add_products(
@@ -135,11 +148,11 @@ def _add_products(
         pair = order[start]
         y, x = tile_row[pair] * TILE, tile_column[pair] * TILE
         tile = canvas[picture[head[pair]], y : y + TILE, x : x + TILE]
-        tile += rows.taps[u[start:stop]].T @ columns.taps[v[start:stop]]
+        tile += rows.taps.take(u[start:stop], axis=0).T @ columns.taps.take(v[start:stop], axis=0)
 
 
 def _runs(lengths: Ints) -> tuple[Ints, Ints]:
     """Return for runs of the given lengths, laid in a row, the index of each item's run and its place in the run."""
     owner = np.repeat(np.arange(len(lengths)), lengths)
-    place = np.arange(len(owner)) - (np.cumsum(lengths) - lengths)[owner]
+    place = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     return owner, place
