@@ -194,6 +194,11 @@ def test_the_same_report_gives_the_same_bytes(shown: Table, cells: list[CellRepo
         assert render(shown, cells) == render(shown, list(cells))
 
 
+def test_what_is_said_of_several_cells_is_said_once(cells: list[CellReport]) -> None:
+    same = [replace(cell, remarks=("quick",)) for cell in cells[:2]]
+    assert remarks(same)[0] == "MCNN_100%.crowd, net.crowd: quick"
+
+
 def test_committed_values_stand_below_the_table(cells: list[CellReport]) -> None:
     committed = figure("mae", 6.1, 6.4, 6.7, verdict="match")
     assert remarks([replace(cells[1], committed=committed)])[-1] == (

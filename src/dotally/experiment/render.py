@@ -84,12 +84,12 @@ def verdict(figure: Figure) -> str:
 
 
 def remarks(cells: Sequence[CellReport]) -> list[str]:
-    """Return what qualifies the numbers, one ``cell: remark`` each."""
-    return [
-        f"{cell.cell.cell}: {remark}"
-        for cell in cells
-        for remark in [*cell.remarks, *_hearsay(cell), *([_committed(cell.committed)] if cell.committed else [])]
-    ]
+    """Return what qualifies the numbers, one ``cells: remark`` each, where it is first to be said."""
+    told: dict[str, list[str]] = {}
+    for cell in cells:
+        for remark in [*cell.remarks, *_hearsay(cell), *([_committed(cell.committed)] if cell.committed else [])]:
+            told.setdefault(remark, []).append(cell.cell.cell)
+    return [f"{', '.join(names)}: {remark}" for remark, names in told.items()]
 
 
 def _hearsay(cell: CellReport) -> list[str]:
