@@ -22,17 +22,29 @@ def forms() -> Iterator[dict[str, Any]]:
             "options": {"num_warps": 1},
             "quick": normalize == "sum",
         }
-    for label, transpose in (("bf16", True), ("bf16", False), ("fp16", True), ("fp32", False)):
+    for label, transpose in (("bf16", True), ("bf16", False), ("fp16", True), ("fp32", False), ("tf32", False)):
         yield {
             "name": f"gaussian_pack_{label}{'_transposed' if transpose else ''}",
             "kernel": gaussian_prepare._pack_kernel,
             "types": {
-                **{"weight": "*fp32", "out": f"*{label}"},
+                **{"weight": "*fp32", "out": f"*{label.replace('tf32', 'fp32')}"},
                 **dict.fromkeys(("I", "J", "IP", "JP", "stride_i", "stride_j"), "i32"),
             },
             # a weight as it lies: the stride of its units is 1, which Triton makes a constant
-            "constants": {"stride_k": 1, "K": 4, "TRANSPOSE": transpose, "BLOCK": gaussian_prepare.BLOCK},
+            "constants": {
+                **{"stride_k": 1, "K": 4, "TRANSPOSE": transpose, "BLOCK": gaussian_prepare.BLOCK},
+                "PRECISION": "tf32" if label == "tf32" else "ieee",
+            },
             "options": {"num_warps": gaussian_prepare.WARPS},
             "divisible": ("I", "J", "IP", "JP", "stride_i"),
             "quick": (label, transpose) == ("bf16", True),
         }
+    yield {
+        "name": "gaussian_round",
+        "kernel": gaussian_prepare._round_kernel,
+        "types": {"x": "*fp32", "out": "*fp32", "N": "i32"},
+        "constants": {"BLOCK": gaussian_prepare.ROUNDED},
+        "options": {"num_warps": gaussian_prepare.WARPS},
+        "divisible": ("N",),
+        "quick": False,
+    }

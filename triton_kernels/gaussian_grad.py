@@ -10,7 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from triton_kernels.gaussian_blur import block_of
-from triton_kernels.gaussian_conv import Displacements, fractions, padded, patch, sample
+from triton_kernels.gaussian_conv import Displacements, fractions, operand, padded, patch, sample
 
 # fixed, not autotuned: tiles and shares fix the order of the sums
 PATCH_X = 16  # columns of pixels per step of the weight gradient
@@ -67,7 +67,7 @@ def _weight_kernel(
         b_a = sample(p_patch, STEP_Y * WP * C, STEP_X * C, b_fy, b_fx).to(plane.dtype.element_ty)  # [pixels, BLOCK_C]
         m_p = (o_y < H - top) & (o_x < W - left)
         b_g = tl.load(p_grad + (i_b * H * W + top * W + left) * N, mask=m_p[:, None] & m_o, other=0.0)
-        b_w = tl.dot(tl.trans(b_a), b_g, b_w, input_precision=PRECISION)
+        b_w = tl.dot(tl.trans(operand(b_a, PRECISION)), b_g, b_w, input_precision=PRECISION)
     p_partial = partial + ((i_s * K + k).to(tl.int64) * C + o_c)[:, None] * NP + o_o[None, :]
     tl.store(p_partial, b_w)
 
@@ -153,7 +153,7 @@ def weight_gradient(plane: Tensor, grad: Tensor, displacements: Displacements, *
 
     Args:
         plane: ``[B, HP, WP, CP]``, the blurred input.
-        grad: ``[B, H, W, N]`` contiguous, dtype of the plane.
+        grad: ``[B, H, W, N]`` contiguous, dtype of the plane, from :func:`triton_kernels.gaussian_prepare.rounded`.
         displacements: Of the K units.
         pad: The plane's border.
         precision: "ieee" or "tf32", for float32.
@@ -191,8 +191,8 @@ def displacement_gradient(
     """Return ``[K, 3]`` float64: the gradients of each unit's displacement along x and y, and of its width.
 
     Args:
-        grad: ``[B, H, W, N]`` contiguous.
-        weight: ``[K, CP, NP]`` contiguous, dtype of ``grad``.
+        grad: ``[B, H, W, N]`` contiguous, from :func:`triton_kernels.gaussian_prepare.rounded`.
+        weight: ``[K, CP, NP]`` contiguous, dtype of ``grad``, packed with the same precision.
         planes: ``[B, HP, WP, CP]`` each: the input blurred with the Gaussian twice (exact) or with its derivatives
             along x and y, and with its derivative by sigma.
         displacements: Of the K units.

@@ -10,10 +10,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from triton_kernels.gaussian_conv import Displacements, padded
+from triton_kernels.gaussian_conv import Displacements, operand, padded
 
 BLOCK = 64  # channels and outputs of the weights per program
-WARPS = 4  # of that kernel; the other is one warp
+ROUNDED = 1024  # numbers rounded per program
+WARPS = 4  # of the kernels; the one of taps and displacements is one warp
 ALIGN = 4  # units between the two directions: 16 bytes, so that both launch one and the same kernel
 
 _FLOOR = tl.constexpr(1e-15)  # smaller taps are 0, as in dotally.ops: products of two stay clear of subnormal numbers
@@ -115,6 +116,7 @@ def _pack_kernel(
     K: tl.constexpr,
     TRANSPOSE: tl.constexpr,
     BLOCK: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):
     """Write out[k, i, j] = weight[i, j, k], or out[k, j, i] (TRANSPOSE); zero beyond I and J."""
     o_i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -123,6 +125,7 @@ def _pack_kernel(
     inside = (o_i < I)[:, None] & (o_j < J)[None, :]
     for k in range(K):  # in one program: what lies side by side in memory is fetched once
         b_w = tl.load(p_weight + k * stride_k, mask=inside, other=0.0).to(out.dtype.element_ty)
+        b_w = operand(b_w, PRECISION)
         p_out = out + k * (IP * JP)
         if TRANSPOSE:
             m_out = (o_j < JP)[:, None] & (o_i < IP)[None, :]
@@ -130,6 +133,13 @@ def _pack_kernel(
         else:
             m_out = (o_i < IP)[:, None] & (o_j < JP)[None, :]
             tl.store(p_out + o_i[:, None] * JP + o_j[None, :], b_w, mask=m_out)
+
+
+@triton.jit
+def _round_kernel(x, out, N, BLOCK: tl.constexpr):
+    """Write out[n] = x[n] as a TF32 product takes it."""
+    o_n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out + o_n, operand(tl.load(x + o_n, mask=o_n < N), "tf32"), mask=o_n < N)
 
 
 def prepare(
@@ -163,12 +173,13 @@ def prepare(
     return Prepared(taps, *ways)
 
 
-def pack(weight: Tensor, dtype: torch.dtype, *, channels_last: bool | None = None) -> Tensor:
+def pack(weight: Tensor, dtype: torch.dtype, *, precision: str, channels_last: bool | None = None) -> Tensor:
     """Return ``weight [N, C, K]``, of any strides, as ``[K, C, N]`` or ``[K, N, C]``, cast and zero padded.
 
     Args:
         weight: Of K units.
         dtype: Of the result.
+        precision: "ieee" or "tf32", which rounds float32 to what that product takes.
         channels_last: Whether channels come last; None is what the product reads, which is so in float32 alone.
     """
     channels_last = dtype == torch.float32 if channels_last is None else channels_last
@@ -179,7 +190,20 @@ def pack(weight: Tensor, dtype: torch.dtype, *, channels_last: bool | None = Non
     sides = padded(rows), padded(columns)
     out = torch.empty(units, *(reversed(sides) if transpose else sides), device=weight.device, dtype=dtype)
     _pack_kernel[(triton.cdiv(sides[0], BLOCK), triton.cdiv(sides[1], BLOCK))](
-        *(source, out, rows, columns, *sides, *source.stride(), units, transpose, BLOCK),
+        *(source, out, rows, columns, *sides, *source.stride(), units, transpose, BLOCK, precision),
         num_warps=WARPS,
     )
+    return out
+
+
+def rounded(x: Tensor, *, precision: str) -> Tensor:
+    """Return contiguous ``x`` as a product of ``precision`` takes it: for "tf32", float32 is rounded, in a copy.
+
+    That is for what a product reads from memory many times. The copy costs one pass; there, each time would cost again.
+    """
+    if x.dtype != torch.float32 or precision != "tf32":
+        return x
+    out = torch.empty_like(x)
+    if x.numel():
+        _round_kernel[(triton.cdiv(x.numel(), ROUNDED),)](x, out, x.numel(), ROUNDED, num_warps=WARPS)
     return out

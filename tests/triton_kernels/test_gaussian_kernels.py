@@ -100,7 +100,7 @@ def test_the_product_equals_the_sum_over_displaced_planes(
     dtype: torch.dtype, size: tuple[int, int], inputs: int, outputs: int, device: torch.device
 ) -> None:
     plane, weight, there, samples = product(dtype, size, inputs, outputs, device)
-    packed = gaussian_prepare.pack(weight.to(device), dtype)
+    packed = gaussian_prepare.pack(weight.to(device), dtype, precision="ieee")
     y = gaussian_conv.convolve(plane, packed, there, size=size, pad=2, outputs=outputs, precision="ieee")
     expected = sum(sample @ weight[..., k].double().T for k, sample in enumerate(samples))
     assert relative(y, expected) < TOLERANCE[dtype]  # type: ignore[arg-type]
@@ -124,10 +124,38 @@ def test_the_weight_gradient_equals_the_samples_times_the_output_gradient(
     assert relative(found[:, :inputs, :outputs], expected) < TOLERANCE[dtype]
 
 
+def ten_bits(x: Tensor) -> Tensor:
+    """Return finite x as TF32 has it, float64: a leading bit and ten more, ties away from zero."""
+    mantissa, exponent = torch.frexp(x.double())
+    return torch.ldexp(mantissa.sign() * (mantissa.abs() * 2**11 + 0.5).floor(), exponent - 11)
+
+
+def test_a_tf32_product_takes_rounded_factors(device: torch.device) -> None:
+    # tensor cores would cut them, and each product shrink; an interpreted product takes whole float32, and shows it
+    plane, weight, there, _ = product(torch.float32, (3, 5), 17, 4, device)
+    plane = (plane.cpu() * 4096).round() / 4096  # few bits: the samples are exact, with ties among them
+    there.fraction = (there.fraction.cpu() * 8).floor() / 8
+    samples = [
+        shifted(plane.double(), o, f.double(), 2, (3, 5))[..., :17]
+        for o, f in zip([(-2, 1), (0, 0), (1, -1)], there.fraction, strict=True)
+    ]
+    plane, there.fraction = plane.to(device), there.fraction.to(device)
+    grad = normal(2, 3, 5, 4, seed=3)
+    packed = gaussian_prepare.pack(weight.to(device), torch.float32, precision="tf32")
+    rounded = gaussian_prepare.rounded(grad.to(device), precision="tf32")
+    y = gaussian_conv.convolve(plane, packed, there, size=(3, 5), pad=2, outputs=4, precision="tf32")
+    dweight = gaussian_grad.weight_gradient(plane, rounded, there, pad=2, precision="tf32")[:, :17, :4]
+    for form, low, high in ((ten_bits, 0, 1e-6), (Tensor.double, 5e-5, 5e-4)):
+        product_sum = sum(form(sample) @ form(weight[..., k]).T for k, sample in enumerate(samples))
+        gradient = torch.stack([torch.einsum("byxc,byxo->co", form(sample), form(grad)) for sample in samples])
+        assert low <= relative(y, product_sum) < high  # type: ignore[arg-type]
+        assert low <= relative(dweight, gradient) < high
+
+
 def test_repeated_runs_are_bitwise_equal(device: torch.device) -> None:
     def run() -> tuple[Tensor, Tensor]:
         plane, weight, there, _ = product(torch.float32, (5, 6), 3, 4, device)
-        packed = gaussian_prepare.pack(weight.to(device), torch.float32)
+        packed = gaussian_prepare.pack(weight.to(device), torch.float32, precision="ieee")
         y = gaussian_conv.convolve(plane, packed, there, size=(5, 6), pad=2, outputs=4, precision="ieee")
         return y, gaussian_grad.weight_gradient(plane, y, there, pad=2, precision="ieee")
 

@@ -92,8 +92,35 @@ def test_weights_are_cast_transposed_and_padded_with_zeros(
     weight = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     weight = weight.transpose(0, 1) if swapped else weight
     outputs, channels, _ = weight.shape
-    found = gaussian_prepare.pack(weight.to(device), dtype, channels_last=channels_last).cpu()
+    found = gaussian_prepare.pack(weight.to(device), dtype, precision="ieee", channels_last=channels_last).cpu()
     sides = (0, gaussian_conv.padded(outputs) - outputs, 0, gaussian_conv.padded(channels) - channels)
     expected = torch.nn.functional.pad(weight.to(dtype).permute(2, 1, 0), sides)
     last = dtype == torch.float32 if channels_last is None else channels_last
     assert torch.equal(found, expected.transpose(1, 2) if last else expected)
+
+
+def bits(*values: int) -> Tensor:
+    return torch.tensor(values, dtype=torch.int64).to(torch.int32).view(torch.float32)
+
+
+def test_tf32_rounds_to_ten_bits_and_keeps_what_is_no_number(device: torch.device) -> None:
+    exact, below, tie, above = 0x3F802000, 0x3F802FFF, 0x3F803000, 0x3F803001
+    found = gaussian_prepare.rounded(bits(exact, below, tie, above, 1 << 31).to(device), precision="tf32").cpu()
+    assert torch.equal(found, bits(exact, exact, 0x3F804000, 0x3F804000, 1 << 31))
+    carried = gaussian_prepare.rounded(bits(0xBFFFFFFF, 0x7F800000, 0xFF800000).to(device), precision="tf32").cpu()
+    assert torch.equal(carried, bits(0xC0000000, 0x7F800000, 0xFF800000))
+    # a GPU's NaN, the usual one, and both with a sign
+    nan = bits(0x7FFFFFFF, 0x7FC00000, 0xFFFFFFFF, 0xFFC00000)
+    assert gaussian_prepare.rounded(nan.to(device), precision="tf32").isnan().all()
+    weight = torch.stack([nan, bits(below, tie, above, 0x7F800000)])[:, None]
+    packed = gaussian_prepare.pack(weight.to(device), torch.float32, precision="tf32").cpu()
+    assert packed[:, 0, 0].isnan().all()
+    assert torch.equal(packed[:, 1, 0], bits(exact, 0x3F804000, 0x3F804000, 0x7F800000))
+
+
+@pytest.mark.parametrize(("dtype", "precision"), [(torch.float32, "ieee"), (torch.float16, "tf32")])
+def test_other_products_take_what_they_are_given(dtype: torch.dtype, precision: str, device: torch.device) -> None:
+    x = torch.randn(2, 3, 1, generator=torch.Generator().manual_seed(0)).to(dtype).to(device)
+    assert gaussian_prepare.rounded(x, precision=precision) is x
+    packed = gaussian_prepare.pack(x, dtype, precision=precision, channels_last=True)
+    assert torch.equal(packed[0, :2, :3], x[..., 0])

@@ -115,7 +115,7 @@ def fused_forward(
         plane = kernels.blur.blur(_rows(x, x.dtype), prepared.blur, dilation=step, pad=pad, channels=channels)
         y = kernels.conv.convolve(
             plane,
-            kernels.prepare.pack(weight, x.dtype),
+            kernels.prepare.pack(weight, x.dtype, precision=_precision(x)),
             prepared.there,
             size=size,
             pad=pad,
@@ -148,18 +148,20 @@ def fused_backward(
     step, exact = _pair(dilation), grad_mode == "exact"
     pad = _pad(max_offset, step)
     with _kernels(x) as kernels:
+        grad_rows = _rows(grad, x.dtype)
         job = _Backward(
             kernels=kernels,
             prepared=kernels.prepared(x, mu, sigma, pad, step, max_offset, max_sigma, normalize),
             rows=_rows(x, x.dtype),
-            grad_rows=_rows(grad, x.dtype),
+            grad_rows=grad_rows,
+            rounded=kernels.prepare.rounded(grad_rows, precision=_precision(x)),
             weight=weight,
             step=step,
             pad=pad,
             precision=_precision(x),
         )
         blurred, there = job.plane(job.rows, job.prepared.blur), job.prepared.there
-        dweight = kernels.grad.weight_gradient(blurred, job.grad_rows, there, pad=pad, precision=job.precision)
+        dweight = kernels.grad.weight_gradient(blurred, job.rounded, there, pad=pad, precision=job.precision)
         by_unit = job.by_unit(blurred, exact, wanted[2]) if wanted[1] or wanted[2] else None
         dx = job.by_input(crop=not exact) if wanted[0] else None
     outputs, inputs, _ = weight.shape
@@ -179,6 +181,7 @@ class _Backward:
     prepared: Any  # triton_kernels.gaussian_prepare.Prepared, which only CUDA can import
     rows: Tensor  # [B, H, W, C_in]
     grad_rows: Tensor  # [B, H, W, C_out]
+    rounded: Tensor  # the same, as products take it
     weight: Tensor
     step: tuple[int, int]
     pad: int
@@ -196,8 +199,8 @@ class _Backward:
             slopes = self.plane(self.rows, self.prepared.by_x), self.plane(self.rows, self.prepared.by_y)
         wider = self.plane(self.rows, self.prepared.by_sigma) if with_sigma else blurred
         return self.kernels.grad.displacement_gradient(
-            self.grad_rows,
-            self.kernels.prepare.pack(self.weight, self.rows.dtype, channels_last=False),
+            self.rounded,
+            self.kernels.prepare.pack(self.weight, self.rows.dtype, precision=self.precision, channels_last=False),
             (*slopes, wider),
             self.prepared.there,
             exact=exact,
@@ -209,7 +212,7 @@ class _Backward:
         """Return the gradient of x: blur and shift commute while the plane keeps its border, so forward, mirrored."""
         dx: Tensor = self.kernels.conv.convolve(
             self.plane(self.grad_rows, self.prepared.blur, crop=crop),
-            self.kernels.prepare.pack(self.weight.transpose(0, 1), self.rows.dtype),
+            self.kernels.prepare.pack(self.weight.transpose(0, 1), self.rows.dtype, precision=self.precision),
             self.prepared.back,
             size=tuple(self.rows.shape[1:3]),
             pad=self.pad,
