@@ -8,7 +8,7 @@ Data: Tiny ImageNet (Stanford CS231N) below the data root, any part of its class
 has as many outputs as the part has classes. Two recipes of one network are two rows, and ``--only`` chooses:
 
 - ``tiny-net``: full width (64 to 512 channels), 30 epochs;
-- ``tiny-slim``: a quarter of the width, 10 epochs, for a CPU: 34 minutes of one core, the methods included.
+- ``tiny-slim``: a quarter of the width, 10 epochs, for a CPU: 33 to 42 minutes of one core, with the methods.
 
 Labels of nine tenths of the training pictures are learnt; the boxes of the other tenth tune thresholds and choose the
 checkpoint by label. The folder "val" is the test split. Methods, rules and figures are those of synthetic_shapes.py.
