@@ -89,7 +89,7 @@ def mcnn_tuned(fold: int) -> Run:
             CountingTask, model="mcnn", preprocessing="mcnn", loss="scaled_mean_square", optimizer="adam", lr=1e-5
         ),
         data=partial(UCFCC50, fold, stride=4, resize="c3", crop=512, batch_size=1, keep_in_memory=True),
-        max_epochs=24,
+        max_epochs=16,
         protocol="val",
     )
 

@@ -6,15 +6,15 @@
     python experiments/shanghaitech_from_scratch.py --fast-dev-run           # is everything wired?
 
 No ImageNet weights, the same crops, optimizer, rate and number of passes for all: what is left is the network. Widths
-are those that an hour of one core trains: half of MCNN's, an eighth of CSRNet's and GauNet-CSRNet's, which have as many
+are those that half an hour of one core trains: half of MCNN's, an eighth of CSRNet's and GauNet-CSRNet's, which have as many
 parameters as each other, and batch norm, without which they do not learn from scratch. Above the rows stands what the
 whole networks reach in print, CSRNet and GauNet with ImageNet weights: out of reach, and nothing is judged by it.
 
 Data: ShanghaiTech (``dotally data list`` tells where to get it).
 
-Hours, extrapolated from steps timed on one core: on B 40 minutes a seed for ``csrnet-slim``, 30 for ``mcnn-half``, 60
-for ``gaunet-csrnet-slim``; on A 25, 20 and 40. One seed of everything takes three and a half hours of one core, three
-take ten.
+Hours, extrapolated from steps timed on one core: on B 20 minutes a seed for ``csrnet-slim``, 15 for ``mcnn-half``, 30
+for ``gaunet-csrnet-slim``; on A 13, 10 and 20. One seed of everything takes less than two hours of one core, three
+take five and a half.
 """
 
 import sys
@@ -60,8 +60,8 @@ PAPER: dict[tuple[str, Part], dict[str, Value]] = {
 # part -> (pictures, passes). Crops have to be of one size in multiples of 4 for MCNN, and A has sides of 182 pixels;
 # B at half its size, where table 2 of CSRNet makes heads half as wide
 SETS: dict[Part, tuple[dict[str, Any], int]] = {
-    "A": ({"crop": 176, "batch_size": 8}, 100),
-    "B": ({"crop": 384, "batch_size": 4, "longest_side": 512, "sigma": 8.0, "keep_in_memory": True}, 36),
+    "A": ({"crop": 176, "batch_size": 8}, 50),
+    "B": ({"crop": 384, "batch_size": 4, "longest_side": 512, "sigma": 8.0, "keep_in_memory": True}, 18),
 }
 
 
