@@ -18,6 +18,7 @@ from dotally.data.crowd import SPLITS, CrowdDataModule
 from dotally.data.pack import pack, source_of
 from dotally.data.packed_file import PackedSplit
 from dotally.data.sample import CrowdBatch
+from dotally.data.sampling import Draw
 from dotally.errors import DataError
 
 CROWDS = runpy.run_path(str(Path(__file__).parents[1] / "fabricated_crowds.py"))
@@ -92,7 +93,12 @@ def test_what_is_handed_out_may_be_written_to(source: ShanghaiTech, tmp_path: Pa
         warnings.simplefilter("error")
         dataset = Packed(tmp_path / "a.h5").dataset("test")
         dataset.load(0).image.zero_()
+        module = Packed(tmp_path / "a.h5", crop=64)
+        module.setup("fit")
+        for seed in range(8):  # some of them mirrored
+            module.train_set[Draw(0, seed)].image.zero_()
     assert dataset.load(0).image.any()
+    assert module.train_set.load(0).image.any()
 
 
 def test_an_interrupted_packing_goes_on(source: ShanghaiTech, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

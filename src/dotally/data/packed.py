@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Generator
+from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from dotally.data.collate import PaddedBatch
@@ -16,6 +17,7 @@ from dotally.data.packed_file import PackedSplit
 from dotally.data.published import visible_cells
 from dotally.data.sample import CrowdBatch, CrowdSample
 from dotally.data.sampling import Draw
+from dotally.data.sending import LightCollate
 from dotally.data.transforms import Augmentation
 from dotally.errors import DataError
 
@@ -64,7 +66,10 @@ class PackedDataset(CrowdDataset):
         if self.augmentation is None:
             return self.load(draw.index)
         picture, copy = divmod(draw.index, self.augmentation.copies)
-        return _own(self.augmentation(self._view(picture), copy, Generator().manual_seed(draw.seed)))
+        whole = self._view(picture)
+        made = self.augmentation(whole, copy, Generator().manual_seed(draw.seed))
+        # a mirrored crop is a copy already
+        return _own(made) if _memory(made) == _memory(whole) else made
 
     @override
     def load(self, index: int) -> CrowdSample:
@@ -81,6 +86,10 @@ class PackedDataset(CrowdDataset):
 def _own(sample: CrowdSample) -> CrowdSample:
     """Copy the pixels out of the file, which may not be written to."""
     return replace(sample, image=sample.image.clone(memory_format=torch.contiguous_format))
+
+
+def _memory(sample: CrowdSample) -> int:
+    return sample.image.untyped_storage().data_ptr()
 
 
 def _points(packed: PackedSplit, places: dict[str, int], record: Record) -> Points:
@@ -119,6 +128,13 @@ class Packed(CrowdDataModule):
         super().setup(stage)
         sets = [getattr(self, f"{split}_set", None) for split in ("train", "val", "test")]
         self._region = any(one.packed.plan.region for one in sets if isinstance(one, PackedDataset))
+
+    @override
+    def _loader(self, dataset: CrowdDataset, **options: Any) -> DataLoader[CrowdSample]:
+        loader = super()._loader(dataset, **options)
+        if loader.num_workers:
+            loader.collate_fn = LightCollate(loader.collate_fn)
+        return loader
 
     @override
     def on_after_batch_transfer(self, batch: PaddedBatch, dataloader_idx: int) -> CrowdBatch:
