@@ -1,4 +1,4 @@
-"""One process of a training by several: trains an epoch for each line it reads, and answers when it is done."""
+"""One process of a training by several: trains for each line it reads, and answers when it is done."""
 
 import json
 import logging
@@ -13,13 +13,15 @@ from dotally.data import SyntheticCrowd
 from dotally.tasks import CountingTask
 
 
-def main(crowd: dict[str, Any], world: int, weights: Path) -> None:
+def main(crowd: dict[str, Any], weights: Path, world: int, epochs: int, steps: int) -> None:
     """Train slim CSRNet without batch norm, whose statistics would be those of each process.
 
     Args:
-        crowd: Arguments of the data module, for one process.
-        world: Processes.
-        weights: File for the weights before and after the first epoch.
+        crowd: Arguments of the data module, with the batch of one process.
+        weights: File for the weights before and after the first training.
+        world: Processes that train together.
+        epochs: For each line.
+        steps: Of an epoch, at most.
     """
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
@@ -31,12 +33,13 @@ def main(crowd: dict[str, Any], world: int, weights: Path) -> None:
     print("ready", flush=True)
     for _ in sys.stdin:
         task.model.load_state_dict(start)
-        data = SyntheticCrowd(**crowd | {"batch_size": crowd["batch_size"] // world})
+        data = SyntheticCrowd(**crowd)
         trainer = pl.Trainer(
             accelerator="cpu",
             devices=world,
             strategy="ddp" if world > 1 else "auto",
-            max_epochs=1,
+            max_epochs=epochs,
+            limit_train_batches=steps,
             limit_val_batches=0,
             logger=False,
             enable_checkpointing=False,
@@ -51,4 +54,4 @@ def main(crowd: dict[str, Any], world: int, weights: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    main(json.loads(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))

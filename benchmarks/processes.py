@@ -1,6 +1,7 @@
 """Training by two processes of one thread beside one such process, on the same batches (DDP over gloo).
 
-Processes are started once and wait between turns, so start-up is not in the time. Needs as many free cores.
+Processes are started once and wait between turns, so start-up is not in the time. Needs as many free cores. Two
+processes that train on half the batch each and never talk show what the machine itself allows.
 """
 
 import atexit
@@ -21,7 +22,8 @@ import torch
 from benchmarks.crowd import BATCH, CROP, STEPS, cores, crowd, crowd_arguments, folder
 from benchmarks.registry import Case, Skipped
 
-ONE, TWO = "one process", "two processes"
+ONE, TWO, APART = "one process", "two processes", "two processes that never talk"
+EPOCHS = 3  # a turn; what a trainer does before the first step is no training
 PATIENCE = 300.0  # seconds: one process may wait for ever for another that has failed
 
 
@@ -30,15 +32,20 @@ def cases() -> Iterator[Case | Skipped]:
     if cores() < 2:
         yield Skipped("ddp_two_processes", "it needs two cores")
         return
-    implementations: dict[str, Callable[[], object]] = {ONE: lambda: crew(1).train(), TWO: lambda: crew(2).train()}
+    implementations: dict[str, Callable[[], object]] = {
+        ONE: lambda: crew(1).train(),
+        TWO: lambda: crew(2).train(),
+        APART: lambda: crew(2, apart=True).train(),
+    }
     yield Case(
         name="ddp_two_processes",
-        about=f"slim CSRNet without batch norm, {STEPS} training steps of {BATCH} crops of {CROP}x{CROP} pixels in all",
+        about=f"slim CSRNet without batch norm, {EPOCHS} epochs of {STEPS} training steps "
+        f"of {BATCH} crops of {CROP}x{CROP} pixels in all",
         ours=TWO,
         implementations=implementations,
         gate=gate,
         repeats=dict.fromkeys(implementations, 5),
-        facts={"pictures": STEPS * BATCH, "steps": STEPS, "batch": BATCH, "crop": CROP, "cores": 2},
+        facts={"pictures": EPOCHS * STEPS * BATCH, "steps": EPOCHS * STEPS, "batch": BATCH, "crop": CROP, "cores": 2},
         device="wall",
     )
 
@@ -47,18 +54,21 @@ class Crew:
     """Processes that train together whenever they are told to.
 
     Args:
-        number: Of processes.
+        number: Of processes, which share each batch.
+        apart: Whether each trains a network of its own instead.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, apart: bool = False) -> None:
         crowd()
-        self.weights, self.said = (folder() / f"ddp{number}.{kind}" for kind in ("pt", "txt"))
+        self.weights, self.said = (folder() / f"ddp{number}{apart}.{kind}" for kind in ("pt", "txt"))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
         shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": "0", "GLOO_SOCKET_IFNAME": "lo"}
         path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
-        arguments = [json.dumps(crowd_arguments()), str(number), str(self.weights)]
+        share = crowd_arguments() | {"batch_size": BATCH // number}
+        world = 1 if apart else number
+        arguments = [json.dumps(share), str(self.weights), *map(str, (world, EPOCHS, STEPS))]
         with self.said.open("w") as said:
             self.processes = [
                 subprocess.Popen(
