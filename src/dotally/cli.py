@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dotally.arguments import fraction, positive, whole
 from dotally.errors import DotallyError
 from dotally.version import __version__
 
@@ -91,7 +92,7 @@ def _data(parser: argparse.ArgumentParser) -> None:
         text = f"a name from `dotally data list`, such as shanghaitech{folder}"
         made[name].add_argument("name", metavar="NAME" if name == "add" else "NAME|FOLDER", help=text)
     made["add"].add_argument("source", type=Path, nargs="+", metavar="PATH", help="a folder, or .zip and .tar archives")
-    made["add"].add_argument("--max-gigabytes", type=float, default=20, help="largest unpacked size (default: 20)")
+    made["add"].add_argument("--max-gigabytes", type=positive, default=20, help="largest unpacked size (default: 20)")
     for name in ("add", "verify", "convert"):
         _dots(made[name])
     made["pack"].add_argument("--out", type=Path, required=True, metavar="FILE", help="such as set.h5")
@@ -105,11 +106,11 @@ def _data(parser: argparse.ArgumentParser) -> None:
     to = ("csrnet-h5", "csv", "coco", "labelme", "mat", "dots", "json", "npy", "via", "cvat", "voc", "shanghaitech")
     convert("--to", choices=to, default="csrnet-h5", help="maps of a known set (the default), or a format of dots")
     convert("--out", type=Path, required=True, metavar="DIR")
-    convert("--box", type=float, metavar="PIXELS", help="side of the squares that stand for dots in voc")
+    convert("--box", type=positive, metavar="PIXELS", help="side of the squares that stand for dots in voc")
     convert("--target", choices=["exact", "official"], default="exact", help="which maps (default: exact)")
     convert("--lists", metavar="DIR", help="with train.txt, val.txt or test.txt: the split of ShanghaiTech's layout")
-    convert("--test-fraction", type=_fraction, default=0.2, metavar="X", help="tested on without a list (default: 0.2)")
-    convert("--split-seed", type=int, default=0, metavar="N", help="decides which (default: 0)")
+    convert("--test-fraction", type=fraction, default=0.2, metavar="X", help="tested on without a list (default: 0.2)")
+    convert("--split-seed", type=whole(0), default=0, metavar="N", help="decides which (default: 0)")
 
 
 def _dots(parser: argparse.ArgumentParser) -> None:
@@ -119,13 +120,6 @@ def _dots(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--classes", nargs="+", metavar="NAME", help="count these only")
     about = "pictures without annotation are an error (the default), hold nothing to count, or are left out"
     own.add_argument("--unlisted", choices=("error", "empty", "skip"), default="error", help=about)
-
-
-def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"must lie within 0 and 1, got {text}")
-    return value
 
 
 def _data_root(parser: argparse.ArgumentParser) -> None:

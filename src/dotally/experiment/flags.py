@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from dotally.arguments import whole
 from dotally.errors import DotallyError
 from dotally.experiment.job import Options
 from dotally.experiment.mirror import Mode
@@ -20,6 +21,7 @@ WANDB_MODES: dict[str, Mode] = {
     "off": "off",
 }
 
+SEED = whole(0, 2**32 - 1)  # of a larger one Lightning makes 0
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
 
 
@@ -56,7 +58,7 @@ def _what(group: argparse._ArgumentGroup) -> None:
 def _which(group: argparse._ArgumentGroup, table: Table) -> None:
     group.add_argument("--only", nargs="+", metavar="PATTERN", help="cells whose row.column matches, such as 'csrnet*'")
     seeds = " ".join(map(str, table.seeds))
-    group.add_argument("--seeds", nargs="+", type=_seed, metavar="SEED", help=f"those of the full table: {seeds}")
+    group.add_argument("--seeds", nargs="+", type=SEED, metavar="SEED", help=f"those of the full table: {seeds}")
 
 
 def _where(group: argparse._ArgumentGroup) -> None:
@@ -64,10 +66,10 @@ def _where(group: argparse._ArgumentGroup) -> None:
     add("--data-root", metavar="DIR", help="where the data sets are; several, separated by ':' (DOTALLY_DATA_ROOT)")
     add("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (default: runs)")
     about = "cells at once: on this machine (default: 1), threads divided, or of the array that --launch slurm submits"
-    add("--jobs", type=_positive, metavar="N", help=about)
-    add("--workers", type=_whole, default=0, metavar="N", help="processes that load pictures (default: 0)")
+    add("--jobs", type=whole(1), metavar="N", help=about)
+    add("--workers", type=whole(0), default=0, metavar="N", help="processes that load pictures (default: 0)")
     add("--accelerator", choices=ACCELERATORS, default="auto", help="as Lightning's Trainer takes it (default: auto)")
-    add("--devices", type=_positive, default=1, metavar="N", help="devices that share each batch of a run (default: 1)")
+    add("--devices", type=whole(1), default=1, metavar="N", help="devices that share each batch of a run (default: 1)")
     add("--wandb", choices=["offline", "online", "off"], help="mirror to Weights & Biases (WANDB_MODE, else offline)")
 
 
@@ -108,31 +110,3 @@ def wandb_mode(otherwise: Mode) -> Mode:
     if mode not in WANDB_MODES:
         raise DotallyError(f"WANDB_MODE={mode}: use online, offline or disabled, or pass --wandb")
     return WANDB_MODES[mode]
-
-
-def _integer(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"must be a whole number, got {text}") from error
-
-
-def _positive(text: str) -> int:
-    value = _integer(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-    return value
-
-
-def _whole(text: str) -> int:
-    value = _integer(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must not be negative, got {text}")
-    return value
-
-
-def _seed(text: str) -> int:
-    value = _integer(text)
-    if not 0 <= value < 2**32:  # Lightning would take 0 instead
-        raise argparse.ArgumentTypeError(f"must be from 0 to {2**32 - 1}, got {text}")
-    return value

@@ -6,6 +6,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from dotally.arguments import whole
 from dotally.errors import DotallyError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("networks", nargs="*", metavar="NETWORK", help="names such as csrnet (default: all)")
     add("--size", type=_size, default=(768, 1024), metavar="WxH", help="of a picture in pixels (default: 1024x768)")
-    add("--batch", type=_count, default=1, metavar="N", help="pictures (default: 1)")
+    add("--batch", type=whole(1), default=1, metavar="N", help="pictures (default: 1)")
     add("--set", nargs="+", default=[], metavar="KEY=VALUE", help="arguments of the network, such as width=0.125")
     parser.epilog = (
         "Operations are those of convolutions and linear layers, two per multiply-add. Traffic is what operations read "
@@ -96,9 +97,3 @@ def _size(text: str) -> tuple[int, int]:
     if not (found := re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)):
         raise argparse.ArgumentTypeError(f"must be WIDTHxHEIGHT, such as 1024x768, got {text!r}")
     return int(found[2]), int(found[1])
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a positive number, got {text!r}")
-    return int(text)

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from dotally.arguments import positive, whole
 from dotally.errors import DotallyError
 
 
@@ -15,17 +16,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--truth", type=Path, metavar="FILE", help="annotated heads: .mat, a folder of them, or a csv with file,x,y")
     add("--arch", metavar="NAME", help="network of a weights file that does not name it, such as csrnet")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU where there is one")
-    add("--max-megapixels", type=_positive, default=200.0, metavar="N", help="refuse larger pictures (default: 200)")
+    add("--max-megapixels", type=positive, default=200.0, metavar="N", help="refuse larger pictures (default: 200)")
     add(
         "--longest-side",
-        type=_pixels,
+        type=whole(0),
         metavar="N",
         help="shrink larger pictures to this many pixels before counting (default: as in training; 0: never)",
     )
     add("--overlay", choices=("jpg", "png", "none"), default="jpg", help="format of the overlays (default: jpg)")
     add(
         "--vmax",
-        type=_positive,
+        type=positive,
         metavar="X",
         help="heads per cell at the top of the colour scale (default: the job's p99)",
     )
@@ -64,17 +65,3 @@ def run(arguments: argparse.Namespace) -> int:
         raise
     except OSError as error:  # pictures have their own errors: this is about what is written
         raise DotallyError(f"{error.filename or arguments.out}: cannot be written ({error.strerror})") from error
-
-
-def _pixels(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be a number of pixels, got {text}")
-    return value
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a positive number, got {text}")
-    return value

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from dotally.arguments import number, positive, share, whole
 from dotally.errors import DotallyError
 
 # as in dotally.predict.localizer and dotally.stnet.boxes, which take seconds to import
@@ -25,17 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--stop", metavar="LAYER", help="layer whose map is read, such as features.2, or image")
     add("--compat", choices=("fixed", "release"), default="fixed", help="release: as the published code behaves")
     add("--framing", choices=("crop", "warp", "keep"), help="default: as in training, else crop")
-    add("--side", type=_pixels, metavar="N", help="of what the network is shown (default: as in training, else 224)")
-    add("--threshold", type=_share, metavar="X", help="of the maximum, for cam and grad-cam (default: 0.2)")
+    add("--side", type=whole(1), metavar="N", help="of what the network is shown (default: as in training, else 224)")
+    add("--threshold", type=share, metavar="X", help="of the maximum, for cam and grad-cam (default: 0.2)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU where there is one")
-    add("--max-megapixels", type=_positive, default=200.0, metavar="N", help="refuse larger pictures (default: 200)")
+    add("--max-megapixels", type=positive, default=200.0, metavar="N", help="refuse larger pictures (default: 200)")
     add("--overlay", choices=("jpg", "png", "none"), default="jpg", help="format of the drawings (default: jpg)")
     rule = parser.add_argument_group("which cells of a top-down map make the box (default: the release's rule)")
     rule.add_argument("--collapse", choices=("sum", "max", "intact"), help="of the map's channels")
     rule.add_argument("--rule", choices=_RULES, help="what cells are compared with")
-    rule.add_argument("--mean", type=float, metavar="X", help="multiple of the mean, for the mean rules")
-    rule.add_argument("--std", type=float, metavar="X", help="multiple of the deviation added to it")
-    rule.add_argument("--share", type=_share, metavar="X", help="for percentile and energy")
+    rule.add_argument("--mean", type=number, metavar="X", help="multiple of the mean, for the mean rules")
+    rule.add_argument("--std", type=number, metavar="X", help="multiple of the deviation added to it")
+    rule.add_argument("--share", type=share, metavar="X", help="for percentile and energy")
     rule.add_argument("--no-prune", action="store_true", help="keep every cell that is not zero")
 
 
@@ -108,24 +109,3 @@ def _box_rule(arguments: argparse.Namespace) -> Any:
     if arguments.method == "gradient":  # of a gradient the largest channel is shown
         given = {"collapse": "max", **given}
     return BoxRule(**given)
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a positive number, got {text}")
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"must be a share, at least 0 and less than 1, got {text}")
-    return value
-
-
-def _pixels(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1 pixel, got {text}")
-    return value

@@ -99,8 +99,9 @@ class ClassifyingNetwork(nn.Module):
 
     def prepare(self, image: Tensor) -> Tensor:
         """Turn ``[B, 3, H, W]`` uint8 RGB pictures into the network's input, float32 of the same size."""
-        size = torch.tensor(image.shape[2:], device=image.device).expand(len(image), 2)
-        return preprocess(image, size, self.preprocessing)
+        # filled on the device: two numbers on their way there would make the host wait
+        sides = [torch.full((len(image),), side, device=image.device) for side in image.shape[2:]]
+        return preprocess(image, torch.stack(sides, dim=1), self.preprocessing)
 
 
 def _check(training: Mapping[str, Any], known: Collection[str]) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dotally.arguments import positive
+
 Subcommand = Literal["fit", "validate", "test"]
 SUBCOMMANDS: tuple[Subcommand, ...] = ("fit", "validate", "test")
 
@@ -92,7 +94,7 @@ def _parser(subcommand: Subcommand) -> argparse.ArgumentParser:
         add("--resume", action="store_true", help="go on with runs/fit/NAME, or without a name with the latest")
         add(
             "--minutes",
-            type=_positive,
+            type=positive,
             metavar="N",
             help="stop after N minutes of training, resumed ones included",
         )
@@ -103,13 +105,6 @@ def _parser(subcommand: Subcommand) -> argparse.ArgumentParser:
         )
     add("--help_all", action="store_true", help=argparse.SUPPRESS)
     return parser
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a positive number, got {text}")
-    return value
 
 
 def _name(text: str) -> str:
