@@ -3,6 +3,7 @@
     python -m benchmarks.compile_ahead                       # all architectures
     python -m benchmarks.compile_ahead --arch 90             # one of 80 (A100), 90 (H100/H200), 100 (B200)
     python -m benchmarks.compile_ahead --quick               # one form of each kernel
+    python -m benchmarks.compile_ahead --only gaussian       # kernels whose names begin so
     python -m benchmarks.compile_ahead --out kernels.json    # the resources as JSON too
 
 Each kernel is specialised as a real launch would specialise it. Exit code 1 where a budget is exceeded. Register
@@ -258,14 +259,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--arch", type=int, nargs="+", default=ARCHITECTURES, choices=ARCHITECTURES)
     parser.add_argument("--quick", action="store_true", help="one form of each kernel")
+    parser.add_argument("--only", metavar="NAME", default="", help="kernels whose names begin so")
     parser.add_argument("--out", type=Path, metavar="JSON", help="write the resources, one row a kernel")
     arguments = parser.parse_args()
+    chosen = [case for case in cases() if case.name.startswith(arguments.only) and (case.quick or not arguments.quick)]
+    if not chosen:
+        parser.error(f"no kernel has a name that begins with {arguments.only!r}")
     budgets = json.loads(BUDGETS.read_text())
     failed, rows = 0, []
     for architecture in arguments.arch:
-        for case in cases():
-            if arguments.quick and not case.quick:
-                continue
+        for case in chosen:
             used = resources(case, architecture)
             budget = budgets[case.name].items()
             # a number for all architectures, or one for each

@@ -71,6 +71,15 @@ def slim() -> CountingTask:
     return copy.deepcopy(_drawn())
 
 
+def subject(device: str) -> CountingTask:
+    """Return what is worth timing on a device: slim CSRNet on a CPU, all of it on a GPU; always the same weights."""
+    if device == "cpu":
+        return slim()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return CountingTask("csrnet", {"init": "he"})
+
+
 @cache
 def batch() -> CrowdBatch:
     """Return the first training batch, its density rendered."""
@@ -79,11 +88,11 @@ def batch() -> CrowdBatch:
     return data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
 
 
-def trainer(*callbacks: Callback) -> pl.Trainer:
+def trainer(*callbacks: Callback, accelerator: str = "cpu", **more: Any) -> pl.Trainer:
     """Return a trainer set up as those of the tables are, for one epoch without validation and checkpoints."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     run = Run(row="csrnet-slim", column="synthetic", task=slim_csrnet, data=SyntheticCrowd, max_epochs=1)
-    arguments = trainer_arguments(run, Options(accelerator="cpu", progress=False))
+    arguments = trainer_arguments(run, Options(accelerator=accelerator, progress=False)) | more
     quiet: dict[str, Any] = {"enable_checkpointing": False, "limit_val_batches": 0}
     return pl.Trainer(**arguments, **quiet, max_epochs=1, callbacks=[*callbacks])

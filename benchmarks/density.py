@@ -66,7 +66,7 @@ def _one_picture(heads: int) -> Case:
             "one filter per head": lambda: filter_per_head(points, adaptive_sigma(points)),
         },
         gate=gate,
-        repeats={"dotally": 20, "dotally, stride 8": 20, "one filter per head": 1},
+        repeats={"dotally": 20, "dotally, stride 8": 20, "one filter per head": 3},
         facts={"heads": heads, "height": SIZE[0], "width": SIZE[1], "median_sigma": round(float(sigma.median()), 2)},
     )
 

@@ -79,17 +79,17 @@ def _case(inputs: int, outputs: int, place: Place, *, training: bool) -> Case:
     if (inputs, outputs) == LAYERS[0]:  # the layer whose ratios are promised
         repeats |= {"dense 15x15": 3 * slow, "dotally, bilinear": 9 * slow, "dotally, exact": 9 * slow}
     height, width = place.size
-    reduced = ", cpu: reduced size" if place.device == "cpu" else ""
-    what = "forward + backward" if training else "forward"
+    what = ("forward + backward" if training else "forward") + (", cpu: reduced size" if place.device == "cpu" else "")
+    what += f"; left out at 10 to 25 s a step: {' and '.join(left_out)}" if left_out else ""
     return Case(
         name=f"gaussian_conv_{inputs}_{outputs}_{'training' if training else 'forward'}{place.suffix}",
-        about=f"{inputs} to {outputs} channels at {place.batch} x {height} x {width}, {UNITS} units, {what}{reduced}",
+        about=f"{inputs} to {outputs} channels at {place.batch} x {height} x {width}, {UNITS} units, {what}",
         ours="dotally, bilinear",
         implementations={name: partial(_run, inputs, outputs, place, name, training=training) for name in names},
         gate=partial(gate, inputs, outputs, place.device, place.dtype),
         repeats=repeats,
         facts={"batch": place.batch, "height": height, "width": width, "dtype": str(place.dtype), "units": UNITS},
-        work={name: _work(inputs, outputs, place, name, training=training) for name in names},
+        work={name: count_work(inputs, outputs, place, name, training=training) for name in names},
         rate="fp32" if place.dtype == torch.float32 else "bf16",
         device=place.device,
     )
@@ -126,6 +126,13 @@ def unfused_bank(x: Tensor, weight: Tensor, mu: Tensor, sigma: Tensor) -> Tensor
     return F.conv2d(torch.cat(planes, dim=1), weight.transpose(1, 2).flatten(1)[:, :, None, None])
 
 
+def unfused_work(layer: Layer, setting: Setting) -> Work:
+    """Count :func:`unfused_bank`: each pass reads and writes a plane; K planes are put side by side, then mixed."""
+    work = separable_work(layer, setting)
+    plane = 1.0 * layer.itemsize * layer.batch * layer.height * layer.width * layer.inputs
+    return work._replace(bytes=work.bytes - plane, before=6.0 * layer.units * plane, calls=2 * layer.units + 2)
+
+
 def spectra_of(kernel: Tensor) -> Tensor:
     """Return ``[frequencies, C_in, C_out]`` of a kernel ``[C_out, C_in, 15, 15]``, conjugated: a correlation."""
     return torch.fft.rfft2(kernel.float(), s=(TILE, TILE)).conj().permute(2, 3, 1, 0).flatten(0, 1)
@@ -154,7 +161,7 @@ def gate(inputs: int, outputs: int, device: str, dtype: torch.dtype) -> None:
         AssertionError: An error exceeds its limit; the message has implementation, quantity and both numbers.
     """
     place = Place(device, dtype, 1, (11, 17))
-    drawn = _draw(inputs, outputs, place)
+    drawn = draw_inputs(inputs, outputs, place)
     close, loose = LIMITS[dtype]
     leaves = {key: drawn[key] for key in ("x", "weight", "mu", "sigma")}
     for shift, names in (("exact", ["dotally, exact"]), ("bilinear", ["dotally, bilinear", "unfused bank"])):
@@ -162,6 +169,9 @@ def gate(inputs: int, outputs: int, device: str, dtype: torch.dtype) -> None:
         for name in names:
             for what, value in _with_gradients(_implementations()[name], leaves).items():
                 _check(f"{name}, {what}", value, defined[what], loose if what in ("mu", "sigma") else close)
+    # DAU is another function, but not where every pair has the same places
+    repeated = {**leaves, "mu_pair": leaves["mu"].expand(outputs, inputs, UNITS, 2)}
+    _check("DAU beside ours", _implementations()["DAU, a place for each pair"](repeated), defined["y"], close)
     leaves = {key: drawn[key] for key in ("x", "kernel15")}
     dense = _with_gradients(_implementations()["dense 15x15"], {k: v.double() for k, v in leaves.items()})
     _check("dense 15x15 beside ours", dense["y"], defined["y"], close)
@@ -197,7 +207,7 @@ def _upstream(y: Tensor) -> Tensor:
     return torch.randn(y.shape, generator=generator).to(y.device, y.dtype)
 
 
-def _draw(inputs: int, outputs: int, place: Place) -> Inputs:
+def draw_inputs(inputs: int, outputs: int, place: Place) -> Inputs:
     """Draw everything the implementations take; the dense kernel is that of the bilinear function."""
     generator = torch.Generator().manual_seed(0)
     normal = partial(torch.randn, generator=generator)
@@ -228,7 +238,7 @@ def _draw(inputs: int, outputs: int, place: Place) -> Inputs:
 @cache
 def _inputs(inputs: int, outputs: int, place: Place, *, training: bool) -> Inputs:
     _inputs.cache_clear()  # those of the layer before are not needed any more
-    drawn = _draw(inputs, outputs, place)
+    drawn = draw_inputs(inputs, outputs, place)
     if training:
         return {name: value.requires_grad_() for name, value in drawn.items()}
     return drawn | {"spectra": spectra_of(drawn["kernel15"]).resolve_conj().contiguous()}
@@ -246,7 +256,7 @@ def _run(inputs: int, outputs: int, place: Place, name: str, *, training: bool) 
         value.grad = None
 
 
-def _work(inputs: int, outputs: int, place: Place, name: str, *, training: bool) -> tuple[float, float]:
+def count_work(inputs: int, outputs: int, place: Place, name: str, *, training: bool) -> tuple[float, float]:
     """Return operations and bytes of one call by the operator's own model; a backward counts twice a forward."""
     layer = Layer(place.batch, inputs, outputs, UNITS, *place.size, device=place.device, itemsize=place.dtype.itemsize)
     setting = Setting(MAX_OFFSET, MAX_SIGMA, "bilinear", "sum", (1, 1), (1, 1), "auto", "exact")
@@ -254,7 +264,7 @@ def _work(inputs: int, outputs: int, place: Place, name: str, *, training: bool)
     counts: dict[str, Work] = {
         "dotally, bilinear": (fused_work if place.device == "cuda" else bank_work)(layer, setting),
         "dotally, exact": separable_work(layer, exact),
-        "unfused bank": separable_work(layer, setting),
+        "unfused bank": unfused_work(layer, setting),
         "dense 15x15": convolution_work(layer, setting, TAPS),
         "FFT 15x15": _fft_work(layer, training=training),
         "dense 9x9": convolution_work(layer, setting, 9),

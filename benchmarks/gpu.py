@@ -3,10 +3,11 @@
     python -m benchmarks.gpu --minutes 25 --out runs/gpu     # tests, benchmarks, then the ShanghaiTech table
     python -m benchmarks.gpu --dry                           # the same with tiny work, on any machine
 
-Tests marked ``gpu`` come first, then every benchmark, then table 5 seed by seed until the time is up. Everything is
-written as it comes: a log of each step, ``summary.md`` and ``state.json`` after each, ``benchmarks.json`` case by case,
-runs with their checkpoints below ``runs``. The same command goes on where the last one was stopped. It needs this
-checkout, PyTorch and what pytest and the tests import, no network, no installation, neither wandb nor jsonargparse.
+Tests marked ``gpu`` come first, then every benchmark (and the Gaussian convolution with cold caches), then table 5 seed
+by seed until the time is up. Everything is written as it comes: a log of each step, ``summary.md`` and ``state.json``
+after each, ``benchmarks.json`` case by case, runs with their checkpoints below ``runs``. The same command goes on where
+the last one was stopped. It needs this checkout, PyTorch and what pytest and the tests import, no network, no
+installation, neither wandb nor jsonargparse. ``benchmarks.run --publish-record`` puts ``benchmarks.json`` on the page.
 """
 
 import argparse
@@ -27,11 +28,20 @@ TABLE, STAND_IN = "experiments/csrnet_table5_shanghaitech.py", "experiments/synt
 SEEDS = (0, 1, 2)
 GRACE = 60.0  # seconds that a step gets to write down what it has, after its time is up
 STOPPED = "stopped"
-# Is ShanghaiTech here? Which device is it?
-_FIND = (
-    "from dotally.data.roots import data_roots; from dotally.data.shanghaitech_files import find_part; "
-    "[find_part(data_roots(), part) for part in 'AB']"
-)
+# Which parts of ShanghaiTech are here? Which device is it?
+_FIND = """
+from dotally.data.roots import data_roots
+from dotally.data.shanghaitech_files import PARTS, find_part
+from dotally.errors import DataError
+found = ""
+for part in PARTS:
+    try:
+        find_part(data_roots(), part)
+        found += part
+    except DataError as error:
+        reason = str(error).splitlines()[0]
+raise SystemExit(print(found) if found else reason)
+"""
 _DESCRIBE = "import json; from dotally.experiment.environment import environment; print(json.dumps(environment()))"
 
 
@@ -52,18 +62,20 @@ class Step:
     once: bool = False
 
 
-def steps(out: Path, *, dry: bool, workers: int, data: bool) -> list[Step]:
+def steps(out: Path, *, dry: bool, workers: int, parts: str) -> list[Step]:
     """Return what is to be done, in order.
 
     Args:
         out: Folder of the results.
         dry: Tiny work instead, which any machine does in minutes.
         workers: Processes that load pictures.
-        data: Whether ShanghaiTech is there; without it, the synthetic crowd's table stands in.
+        parts: Of ShanghaiTech that are there, such as "AB"; without any, the synthetic crowd's table stands in.
     """
     tests = ["-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", f"--junitxml={out / 'tests.xml'}", *gpu_tests()]
     measure = ["-m", "benchmarks.run", "--out", str(out / "benchmarks.json")]
-    table = [TABLE if data else STAND_IN, "--runs", str(out / "runs"), "--wandb", "off", "--workers", str(workers)]
+    cold = ["-m", "benchmarks.run", "--cold", "--only", "gaussian_conv", "--out", str(out / "cold.json")]
+    table = [TABLE if parts else STAND_IN, "--runs", str(out / "runs"), "--wandb", "off", "--workers", str(workers)]
+    only = ["--only", f"*.{parts}"] if len(parts) == 1 else []
     if dry:
         few = ["--only", "topdown_alexnet", "--quick", "--seconds", "1"]
         one = ["--fast-dev-run", "--only", "csrnet-slim*"]
@@ -72,7 +84,8 @@ def steps(out: Path, *, dry: bool, workers: int, data: bool) -> list[Step]:
     return [
         Step(name="tests", command=tests, share=0.4, once=True),
         Step(name="benchmarks", command=[*measure, "--resume"], share=0.7),
-        *(Step(name=f"table_seed{seed}", command=[*table, "--seeds", str(seed)]) for seed in SEEDS),
+        Step(name="cold", command=[*cold, "--resume"], share=0.75),
+        *(Step(name=f"table_seed{seed}", command=[*table, *only, "--seeds", str(seed)]) for seed in SEEDS),
     ]
 
 
@@ -215,7 +228,7 @@ def main(arguments: list[str] | None = None) -> int:
     code, answer = _ask(_FIND)
     if code:
         print(f"no ShanghaiTech here, so the synthetic crowd's table stands in: {answer}", flush=True)
-    planned = steps(out, dry=flags.dry, workers=flags.workers, data=not code)
+    planned = steps(out, dry=flags.dry, workers=flags.workers, parts="" if code else answer)
     # a shell's background job is deaf to it, and its steps would be too
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -9,14 +9,14 @@ import csv
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-from benchmarks.crowd import crowd, folder, slim, trainer
-from benchmarks.evaluation import count
+from benchmarks.crowd import crowd, folder, subject, trainer
+from benchmarks.evaluation import CLOSE, count
 from benchmarks.registry import Case
 from dotally.models.cost import network_cost
 from dotally.predict import Counter
@@ -43,23 +43,31 @@ with torch.inference_mode():
 
 
 def cases() -> Iterator[Case]:
-    """Yield the counter, then the command."""
-    yield _counter_case()
+    """Yield the counter, on a GPU too, then the command."""
+    yield counter_case("cpu")
+    if torch.cuda.is_available():
+        yield counter_case("cuda")
     yield _command_case()
 
 
-def _counter_case() -> Case:
-    implementations: dict[str, Callable[[], object]] = {COUNTER: counted, "plain PyTorch": by_hand}
-    cost = network_cost(slim().model, SIZE)
+def counter_case(device: str) -> Case:
+    """Return the case of one picture counted by a loaded network on a device."""
+    implementations: dict[str, Callable[[], object]] = {
+        COUNTER: partial(counted, device),
+        "plain PyTorch": partial(by_hand, device),
+    }
+    cost = network_cost(subject(device).model, SIZE)
     return Case(
-        name="predict_picture_cpu",
-        about=f"slim CSRNet, one JPEG of {SIZE[0]}x{SIZE[1]} pixels, loaded and warm",
+        name=f"predict_picture{'_cpu' if device == 'cpu' else ''}",
+        about=f"{'slim ' if device == 'cpu' else ''}CSRNet, one JPEG of {SIZE[0]}x{SIZE[1]} pixels, loaded and warm",
         ours=COUNTER,
         implementations=implementations,
-        gate=gate,
+        gate=partial(gate, device),
         repeats=dict.fromkeys(implementations, 10),
         facts={"pictures": 1, "height": SIZE[0], "width": SIZE[1]},
         work=dict.fromkeys(implementations, (float(cost.flops), float(cost.moved))),
+        rate="fp32" if device == "cpu" else "tf32",
+        device=device,
     )
 
 
@@ -93,29 +101,29 @@ def picture() -> Path:
 
 
 @cache
-def weights() -> Path:
-    """Return a checkpoint of the untrained network, as Lightning writes them."""
-    path = folder() / "slim.ckpt"
+def weights(device: str = "cpu") -> Path:
+    """Return a checkpoint of the untrained network of a device, as Lightning writes them."""
+    path = folder() / f"untrained-{device}.ckpt"
     saver = trainer()
-    saver.strategy.connect(slim())
+    saver.strategy.connect(subject(device))
     saver.save_checkpoint(path, weights_only=True)
     return path
 
 
 @cache
-def _counter() -> Counter:
-    return Counter.load(weights(), device="cpu")
+def _counter(device: str) -> Counter:
+    return Counter.load(weights(device), device=device)
 
 
-def counted() -> float:
+def counted(device: str = "cpu") -> float:
     """Count with a loaded counter."""
-    return _counter()(picture()).count
+    return _counter(device)(picture()).count
 
 
-def by_hand() -> float:
+def by_hand(device: str = "cpu") -> float:
     """Count with the same network in plain PyTorch."""
     with torch.inference_mode():
-        return float(count(_counter().network, Image.open(picture())))
+        return float(count(_counter(device).network, Image.open(picture())))
 
 
 def by_command() -> float:
@@ -140,9 +148,9 @@ def _run(*arguments: str) -> str:
     return done.stdout
 
 
-def gate() -> None:
+def gate(device: str = "cpu") -> None:
     """Compare the counts within a process."""
-    _same(counted(), by_hand())
+    _same(counted(device), by_hand(device), CLOSE[device])
 
 
 def gate_command() -> None:

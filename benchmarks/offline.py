@@ -13,11 +13,11 @@ from torch import nn
 
 from benchmarks.density import SIZE, perspective_crowd
 from benchmarks.gaussian_conv import GPU as PLACE
-from benchmarks.gaussian_conv import LAYERS, MAX_OFFSET, MAX_SIGMA, UNITS
+from benchmarks.gaussian_conv import LAYERS, MAX_OFFSET, MAX_SIGMA, UNITS, unfused_work
 from benchmarks.record import Record
 from benchmarks.topdown import PASSES, observed
 from dotally.ops import adaptive_sigma
-from dotally.ops.gaussian_plan import GPU, Layer, Work, bank_work, convolution_work, fused_work, seconds
+from dotally.ops.gaussian_plan import GPU, Layer, Work, convolution_work, fused_work, seconds
 from dotally.ops.gaussian_setting import Setting
 
 ROOT = Path(__file__).parents[1]
@@ -73,7 +73,7 @@ def _gaussian() -> Iterator[dict[str, Any]]:
     for inputs, outputs in LAYERS:
         layer = Layer(PLACE.batch, inputs, outputs, UNITS, *PLACE.size)
         about = f"Gaussian convolution, {inputs} to {outputs}, {PLACE.batch} x {PLACE.size[0]} x {PLACE.size[1]}, bf16"
-        works = {"dotally, bilinear": fused_work(layer, setting), "unfused bank": bank_work(layer, setting)}
+        works = {"dotally, bilinear": fused_work(layer, setting), "unfused bank": unfused_work(layer, setting)}
         for name, taps in (("dense 15x15", 15), ("dense 9x9", 9), ("dense 3x3", 3)):
             work = convolution_work(layer, setting, taps)
             works[name] = work._replace(vector=0.0, before=0.0, calls=1)  # its kernel is there already

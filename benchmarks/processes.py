@@ -85,7 +85,7 @@ class Crew:
         self._hear("ready")
 
     def train(self) -> None:
-        """Let all train for an epoch, and wait for the last."""
+        """Let all train for a turn, and wait for the last."""
         for process in self.processes:
             print("go", file=cast(IO[str], process.stdin), flush=True)
         self._hear("done")

@@ -13,6 +13,7 @@ import torch
 from benchmarks.ceilings import machine
 from benchmarks.plot import plot, roofline
 from benchmarks.registry import Skipped
+from dotally.errors import DataError
 from dotally.experiment.environment import environment, patch
 from dotally.experiment.promises import measured_figures
 from dotally.experiment.publish import ROOT, fill_blocks
@@ -90,16 +91,33 @@ class Record:
             print(f"wrote {self.path}, and Markdown and plots beside it")
 
 
-def name_of_machine() -> str:
-    """Return "cpu", or the name of the GPU as a slug."""
-    if not torch.cuda.is_available():
-        return "cpu"
-    return "-".join(torch.cuda.get_device_name().lower().split()).replace("/", "-")
+def name_of_machine(device: str | None = None) -> str:
+    """Return "cpu", or the name of the GPU as a slug; of the machine at hand if no device is named."""
+    if device is None:
+        device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return "-".join(device.lower().split()).replace("/", "-")
+
+
+def publish_file(path: Path, root: Path) -> list[str]:
+    """Publish what another machine has measured, finished or not; return the files.
+
+    Raises:
+        DataError: It is no record of a whole run.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        part = sorted(key for key, chosen in value["how"].items() if chosen and key not in ("seconds", "changes"))
+        whole = {"environment", "machine", "results"} <= value.keys() and not part
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: no run of the benchmarks: {error}") from None
+    if not whole:
+        raise DataError(f"{path}: only a whole run is published; this one was narrowed by {', '.join(part) or 'hand'}")
+    return publish(Record(value, path), root)
 
 
 def publish(record: Record, root: Path) -> list[str]:
     """Write a finished record among the committed ones, and the blocks that are made from them; return the files."""
-    place = root / "benchmarks" / "results" / f"{name_of_machine()}.json"
+    place = root / "benchmarks" / "results" / f"{name_of_machine(record.value['environment']['device'])}.json"
     write_json(place, record.value)
     _draw(record.value, place)
     rendered = {name: render(root) for name, render in BLOCKS.items()}

@@ -11,6 +11,9 @@ SUITES = (
     "gaussian_conv",
     "topdown",
     "training_gpu",  # before what needs no GPU, where the time on one is short
+    "gaunet_gpu",
+    "loop_gpu",
+    "compiled_gpu",
     "loading",
     "training",
     "evaluation",

@@ -5,6 +5,7 @@
     python -m benchmarks.run --only topdown                   # a suite, a case, or what their names begin with
     python -m benchmarks.run --only gaussian_conv_128 --pair "unfused bank, dotally, exact"
     python -m benchmarks.run --publish                        # everything, into benchmarks/results, docs and README
+    python -m benchmarks.run --publish-record benchmarks.json # what `make gpu` brought back from another machine
 
 First the ceilings are measured: bytes copied and matrix products a second. For each case a gate then compares what the
 implementations compute; no time is taken before it passes. Peers take turns in one process, so a machine that grows
@@ -26,9 +27,10 @@ from typing import Any
 import torch
 
 from benchmarks.ceilings import ceilings, floor
-from benchmarks.record import Record, publish
+from benchmarks.record import Record, publish, publish_file
 from benchmarks.registry import Case, Skipped, Suite, suites
 from benchmarks.timing import captured, interval, take_turns
+from dotally.errors import DataError
 from dotally.experiment.promises import measured_figures, read_promises
 from dotally.experiment.speed import case_head, case_lines, number, promised_table
 
@@ -146,6 +148,8 @@ def listed(only: str, record: Record) -> Iterator[tuple[str, Case | Skipped]]:
 def main(arguments: list[str] | None = None) -> int:
     """Measure what was asked for, writing as it goes; 1 if a gate is red or something failed, 2 for wrong use."""
     flags = parse(arguments)
+    if flags.publish_record:
+        return _publish_record(flags.publish_record)
     _steady()
     record = Record.open(flags)
     try:
@@ -159,6 +163,15 @@ def main(arguments: list[str] | None = None) -> int:
     elif found := measured_figures(record.value, ROOT):
         print("\n" + promised_table(found))
     return int(bool(record.value["failed"]))
+
+
+def _publish_record(path: Path) -> int:
+    try:
+        print(f"wrote {', '.join(publish_file(path, ROOT))}")
+    except DataError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
 
 
 def _measure_all(flags: argparse.Namespace, record: Record) -> None:
@@ -229,6 +242,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, metavar="JSON", help="where to write; Markdown and plots go beside it")
     parser.add_argument("--resume", action="store_true", help="keep what a stopped run of this commit has measured")
     parser.add_argument("--publish", action="store_true", help="write the committed results, docs/speed.md and README")
+    help_ = "publish a whole run from elsewhere; measures nothing"
+    parser.add_argument("--publish-record", type=Path, metavar="JSON", help=help_)
     flags = parser.parse_args(arguments)
     part = flags.only or flags.quick or flags.pair or flags.cold or flags.graph
     if flags.publish and part:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.registry import Case
+from benchmarks.timing import captured
 from dotally.models import build_model
 from dotally.models.cost import network_cost
 from dotally.ops import td_conv2d
@@ -41,6 +42,8 @@ def cases() -> Iterator[Case]:
     batch = 64 if device == "cuda" else 8
     for name, stop, where in (*PASSES, *(GPU_PASSES if device == "cuda" else ())):
         yield _pass_case(name, stop, where, batch, device)
+        if device == "cuda":
+            yield graph_case(name, stop, where, batch, device)
     yield _layer_case(batch if device == "cuda" else 1, device)  # a dense pass takes long
 
 
@@ -60,6 +63,42 @@ def _pass_case(name: str, stop: str, where: str, batch: int, device: str) -> Cas
         repeats=dict.fromkeys(implementations, 5 if device == "cpu" else 20),
         facts={"batch": batch, "side": 224, "stop": stop, "seed": 0},
         work={"forward": (_forward_flops(name, batch), 0.0)},
+        device=device,
+    )
+
+
+def graph_case(name: str, stop: str, where: str, batch: int, device: str) -> Case:
+    """Return the case of a pass launched kernel by kernel and as one CUDA graph, apart because capturing may fail."""
+
+    @cache
+    def held() -> tuple[Callable[[], object], list[Tensor]]:
+        seen = observed(name, stop, batch, device).seen
+        given: list[Tensor] = []
+
+        def take() -> None:
+            given[:] = [seen.explain().gating[stop]]
+
+        return captured(take), given
+
+    def check() -> None:
+        expected = observed(name, stop, batch, device).seen.explain().gating[stop]
+        replay, given = held()
+        given[0].zero_()
+        replay()
+        assert torch.equal(given[0], expected), "the replayed pass gives another gating"
+
+    implementations: dict[str, Callable[[], object]] = {
+        "dotally, CUDA graph": lambda: held()[0](),
+        "top-down pass": lambda: observed(name, stop, batch, device).seen.explain(),
+    }
+    return Case(
+        name=f"topdown_{name}_to_{where.removeprefix('the ')}_graph",
+        about=f"{name}, {batch} pictures of 224x224, random weights, to {where}: launched one by one, or as a graph",
+        ours="top-down pass",
+        implementations=implementations,
+        gate=check,
+        repeats=dict.fromkeys(implementations, 20),
+        facts={"batch": batch, "side": 224, "stop": stop, "seed": 0},
         device=device,
     )
 

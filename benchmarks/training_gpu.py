@@ -34,12 +34,17 @@ CLOSE = {"float32 (TF32)": 3e-2, "contiguous": 1e-2, "one kernel a parameter": 1
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a step is taken, and how large it is; the defaults are what is promised."""
+    """Where a step is taken, how large it is, and of which network; the defaults are what is promised.
+
+    Attributes:
+        gaussians: Gaussians of each back end of GauNet-CSRNet; CSRNet without any.
+    """
 
     device: str = "cuda"
     crop: int = 512
     batch: int = 16
     width: float = 1.0
+    gaussians: tuple[int, ...] = ()
 
 
 class Event(Protocol):
@@ -76,21 +81,34 @@ def training_step(name: str, others: tuple[str, ...], place: Place | None = None
     """Return the case of one step of full CSRNet, ours beside other forms."""
     chosen = place or Place()
     forms = (OURS, *others)
-    size = f"{chosen.batch} crops of {chosen.crop}x{chosen.crop} pixels"
-    cost = network_cost(_task(chosen, "meta").model, (chosen.crop, chosen.crop), batch=chosen.batch)
     return Case(
         name=name,
-        about=f"CSRNet, one training step of {size}, bfloat16, density rendered",
+        about=f"CSRNet, {about(chosen)}",
         ours=OURS,
-        implementations={form: partial(_step, form, chosen) for form in forms},
-        gate=partial(_gate, forms, chosen),
+        implementations={form: partial(step, form, chosen) for form in forms},
+        gate=partial(gate, forms, chosen),
         repeats=dict.fromkeys(forms, 30),
-        facts={"pictures": chosen.batch, "steps": 1, "crop": chosen.crop, "heads": HEADS * chosen.batch},
-        # no bytes: the promise is a share of the matrix rate, and fused operations move fewer than a model counts
-        work=dict.fromkeys(forms, (float(cost.training_flops), 0.0)),
+        facts=facts(chosen),
+        work=dict.fromkeys(forms, (operations(chosen), 0.0)),
         rate="bf16",
         device=chosen.device,
     )
+
+
+def about(place: Place) -> str:
+    """Say what one step is."""
+    size = f"{place.batch} crops of {place.crop}x{place.crop} pixels"
+    return f"one training step of {size}, bfloat16, density rendered"
+
+
+def facts(place: Place) -> dict[str, int]:
+    """Return what explains the row of a step."""
+    return {"pictures": place.batch, "steps": 1, "crop": place.crop, "heads": HEADS * place.batch}
+
+
+def operations(place: Place) -> float:
+    """Count those of a step; no bytes: the promise is a share of the matrix rate, and fusing saves bytes anyway."""
+    return float(network_cost(task(place, "meta").model, (place.crop, place.crop), batch=place.batch).training_flops)
 
 
 class Step:
@@ -99,7 +117,7 @@ class Step:
     def __init__(self, form: str, place: Place) -> None:
         torch.manual_seed(0)
         self.form, self.place, self.data = form, place, SyntheticCrowd()
-        self.task = _task(place, place.device).train()
+        self.task = task(place, place.device).train()
         if form == "contiguous":
             self.task.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         if form == "torch.compile":
@@ -123,9 +141,12 @@ class Step:
         return loss.detach()
 
 
-def _task(place: Place, device: str) -> CountingTask:
+def task(place: Place, device: str) -> CountingTask:
+    """Build the network of a place on a device."""
+    kind: dict[str, Any] = {"gaussians": place.gaussians} if place.gaussians else {"init": "he"}
+    name = "gaunet_csrnet" if place.gaussians else "csrnet"
     with torch.device(device):
-        return CountingTask("csrnet", {"width": place.width, "init": "he"}, loss="scaled_mean_square")
+        return CountingTask(name, {"width": place.width, **kind}, loss="scaled_mean_square")
 
 
 def _batch(place: Place) -> PaddedBatch:
@@ -146,19 +167,28 @@ def _batch(place: Place) -> PaddedBatch:
 _prepared = cache(Step)
 
 
-def _step(form: str, place: Place) -> Tensor:
+def step(form: str, place: Place) -> Tensor:
+    """Take the next step in a form."""
     return _prepared(form, place)()
 
 
-def _gate(forms: tuple[str, ...], place: Place) -> None:
+def gate(forms: tuple[str, ...], place: Place) -> None:
     """Compare the losses of the first two steps: the second sees what the first one's gradients did."""
     ours = Step(OURS, place)
     expected = [float(ours()), float(ours())]
     for form in forms[1:]:
-        other = Step(form, place)
-        for wanted in expected:
-            found = float(other())
-            assert abs(found - wanted) <= CLOSE[form] * wanted, f"{form}: loss {found}, expected {wanted}"
+        compare(form, Step(form, place), expected, CLOSE[form])
+
+
+def compare(form: str, take: Callable[[], Tensor], expected: list[float], close: float) -> None:
+    """Want these losses of the next steps.
+
+    Raises:
+        AssertionError: One differs by more than this share of it.
+    """
+    for wanted in expected:
+        found = float(take())
+        assert abs(found - wanted) <= close * wanted, f"{form}: loss {found}, expected {wanted}"
 
 
 def _event() -> Event:
@@ -170,6 +200,7 @@ class Busy(Callback):
 
     From the end of a batch to the beginning of the next one the device waits for the host: for the loader, mostly. The
     rendering of density maps comes before a batch's beginning and counts as waiting; gaps within a batch count as work.
+    Batches of the validation are batches too, and an epoch ends after it.
 
     Args:
         event: Makes an event.
@@ -191,16 +222,27 @@ class Busy(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         self.marks.append((self._begin, self._mark()))
 
+    @override
+    def on_validation_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kw: Any) -> None:
+        self._begin = self._mark()
+
+    @override
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kw: Any) -> None:
+        self.marks.append((self._begin, self._mark()))
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._end = self._mark()
+
     def share(self) -> float:
         """Return the share of the last epoch, 0 to 1."""
         milliseconds = self.seconds() * 1e3  # which waits for the device
         return sum(begin.elapsed_time(end) for begin, end in self.marks) / milliseconds
 
     def seconds(self) -> float:
-        """Return how long the last epoch's training took, from its start to the end of its last batch."""
-        last = self.marks[-1][1]
-        last.synchronize()
-        return self._epoch.elapsed_time(last) / 1e3
+        """Return how long the last epoch took, its validation included."""
+        self._end.synchronize()
+        return self._epoch.elapsed_time(self._end) / 1e3
 
     def _mark(self) -> Event:
         event = self.event()
@@ -209,19 +251,19 @@ class Busy(Callback):
 
 
 def _epoch(name: str) -> Case:
-    facts: dict[str, Any] = {"crop": Place.crop, "batch": Place.batch, "epochs": EPOCHS}
+    noted: dict[str, Any] = {"crop": Place.crop, "batch": Place.batch, "epochs": EPOCHS}
 
     def run() -> None:
-        facts.update(train_epochs())
+        noted.update(train_epochs())
 
     return Case(
         name=name,
-        about=f"CSRNet on ShanghaiTech A, {EPOCHS} epochs of crops of {Place.crop} pixels, pictures kept in memory",
+        about=f"CSRNet on ShanghaiTech A, {EPOCHS} epochs of {Place.crop} pixel crops, each validated, kept in memory",
         ours=OURS,
         implementations={OURS: run},
         gate=lambda: None,  # nothing beside it to compare with
         repeats={OURS: 1},
-        facts=facts,
+        facts=noted,
         device="wall",
     )
 
@@ -231,9 +273,9 @@ def train_epochs() -> dict[str, float]:
     data = ShanghaiTech("A", crop=Place.crop, batch_size=Place.batch, keep_in_memory=True)
     quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     busy = Busy()
-    settings: dict[str, Any] = dict.fromkeys(quiet, False) | {"limit_val_batches": 0, "precision": "bf16-mixed"}
+    settings: dict[str, Any] = dict.fromkeys(quiet, False) | {"num_sanity_val_steps": 0, "precision": "bf16-mixed"}
     pl.Trainer(accelerator="gpu", devices=1, max_epochs=EPOCHS, callbacks=[busy], **settings).fit(
-        _task(Place(), "cpu"), data
+        task(Place(), "cpu"), data
     )
     pictures = EPOCHS * len(data.train_set)
     return {"pictures": pictures, "epoch_seconds": busy.seconds(), "gpu_busy": busy.share()}

@@ -8,7 +8,8 @@ Data: ShanghaiTech A. The rows ``csrnet-*`` start from ImageNet weights, which P
 checked; offline, see the message. The rows ``slim-*`` ask the same question of a network that a CPU can train; the
 paper prints nothing for them.
 
-Hours: a day a cell at full width on one GPU of 2018; about half an hour a cell and seed for ``slim-*`` on two cores.
+Hours: about half an hour a cell and seed for ``slim-*`` on two cores. ``csrnet-*`` were not measured; the plan's
+estimate is at most 58 PFLOP a cell and seed, three quarters of an hour of a GPU at 20 TFLOP/s, a rate that is assumed.
 """
 
 import sys

@@ -10,8 +10,9 @@ width a layer, both learned, and bilinear shifts. The others change the number K
 displacements, the number of shapes that stand for all widths, what is learned, or take a whole published setting.
 ``csrnet-slim`` has plain convolutions. GauNet's own ablations were not found, so nothing is printed beside these.
 
-Hours: not measured; on the synthetic crowd ``base`` takes some six minutes of one core a seed, by the epochs of
-``annotation_noise.py``; B is for a GPU.
+Hours: not measured. By the epochs of ``annotation_noise.py`` a seed of ``base`` takes some six minutes of one core on
+the synthetic crowd and, by those and csrnet-slim's hour in table 5, nearly two hours on B. ``--plan`` counts twenty
+times the operations for ``sharing-pair``; with it and ``preset-dau``, B is for a GPU.
 """
 
 import sys

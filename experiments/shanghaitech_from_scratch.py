@@ -6,9 +6,10 @@
     python experiments/shanghaitech_from_scratch.py --fast-dev-run           # is everything wired?
 
 No ImageNet weights, the same crops, optimizer, rate and number of passes for all: what is left is the network. Widths
-are those that half an hour of one core trains: half of MCNN's, an eighth of CSRNet's and GauNet-CSRNet's, which have as many
-parameters as each other, and batch norm, without which they do not learn from scratch. Above the rows stands what the
-whole networks reach in print, CSRNet and GauNet with ImageNet weights: out of reach, and nothing is judged by it.
+and passes are those that half an hour of one core trains: half of MCNN's width, an eighth of CSRNet's and
+GauNet-CSRNet's, which have as many parameters as each other, and batch norm, without which they do not learn from
+scratch. Above the rows stands what the whole networks reach in print, CSRNet and GauNet with ImageNet weights: out of
+reach, and nothing is judged by it.
 
 Data: ShanghaiTech (``dotally data list`` tells where to get it).
 

@@ -12,14 +12,28 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import benchmarks.run
-from benchmarks import density, gaussian_conv, loading, offline, timing, topdown
+from benchmarks import (
+    compiled_gpu,
+    density,
+    gaunet_gpu,
+    gaussian_conv,
+    loading,
+    loop_gpu,
+    offline,
+    timing,
+    topdown,
+    training_gpu,
+)
 from benchmarks.record import SHOWN_IN, Record, publish
 from benchmarks.registry import Case, Skipped, Suite, suites
 from benchmarks.run import measure, parse, quick
 from dotally.experiment.promises import read_promises
 from dotally.experiment.speed import case_head, case_lines
+from dotally.ops.gaussian_plan import Layer
+from dotally.ops.gaussian_setting import Setting
 
 ROOT = Path(__file__).parents[1]
 
@@ -149,6 +163,85 @@ def test_publishing_writes_the_record_its_plots_and_every_block(tmp_path: Path) 
     assert readme.endswith("after\n")
 
 
+def test_what_another_machine_measured_is_published_by_its_name_unless_it_is_a_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "docs").mkdir()
+    for name, block in zip(SHOWN_IN, ("speed", "speed-promised"), strict=True):
+        (tmp_path / name).write_text(f"<!-- table:{block} -->\n<!-- /table:{block} -->\n")
+    monkeypatch.setattr(benchmarks.run, "ROOT", tmp_path)
+    record = Record.open(parse([]))
+    record.value["environment"] = {**record.value["environment"], "device": "NVIDIA H200"}
+    record.value["results"] = [{"suite": "sums", **measure(a_case(), parse([]), {})}]
+    came = tmp_path / "came.json"
+    came.write_text(json.dumps(record.value))
+    assert benchmarks.run.main(["--publish-record", str(came)]) == 0
+    assert (tmp_path / "benchmarks" / "results" / "nvidia-h200.json").is_file()
+    assert "## NVIDIA H200" in (tmp_path / "docs" / "speed.md").read_text()
+    came.write_text(json.dumps(record.value | {"how": {"only": "topdown", "seconds": 60.0}}))
+    assert benchmarks.run.main(["--publish-record", str(came)]) == 2
+    assert "narrowed by only" in capsys.readouterr().err
+    came.write_text("[]")
+    assert benchmarks.run.main(["--publish-record", str(came)]) == 2
+
+
+def test_every_promise_of_a_gpu_reads_rows_that_its_case_will_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(training_gpu, "find_part", lambda roots, part: None)
+    monkeypatch.setattr(training_gpu, "data_roots", list)
+    modules = (gaussian_conv, topdown, training_gpu, gaunet_gpu, loop_gpu, compiled_gpu)
+    cases = {case.name: case for module in modules for case in module.cases() if isinstance(case, Case)}
+    assert all(case.implementations.keys() == case.repeats.keys() for case in cases.values())
+    for promise in read_promises(ROOT):
+        if promise.on == "gpu" and promise.read != "fact":
+            case = cases[promise.case]
+            assert {promise.over, promise.under or promise.over} <= case.implementations.keys()
+            assert promise.read != "ceiling" or (case.rate == "bf16" and promise.over in case.work)
+        elif promise.on == "gpu":
+            assert promise.case in cases
+
+
+def held(take: Callable[[], Any]) -> Callable[[], Any]:
+    """Do with a call what making a CUDA graph of it does, without a device."""
+    for _ in range(3):
+        take()
+    return take
+
+
+def test_a_pass_from_a_graph_gives_the_gating_of_one_that_is_launched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topdown, "captured", held)
+    topdown.graph_case("alexnet", "features.6", "conv3", 1, "cpu").gate()
+    monkeypatch.setattr(topdown, "captured", lambda take: (take(), lambda: None)[1])
+    with pytest.raises(AssertionError, match="another gating"):
+        topdown.graph_case("alexnet", "features.6", "conv3", 1, "cpu").gate()
+
+
+def test_graphs_are_replayed_and_who_cannot_be_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def capture(run: Callable[[], Any]) -> Callable[[], Any]:
+        if run is PEERS["slow, very"]:
+            raise RuntimeError("it waits for the device\nwhich a graph cannot")
+        return run
+
+    monkeypatch.setattr(benchmarks.run, "captured", capture)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    flags = parse([])
+    flags.graph = True
+    result = measure(a_case(), flags, {})
+    assert [row["implementation"] for row in result["rows"]] == ["fast"]
+    assert result["lost"] == {"slow, very": "it waits for the device"}
+    assert "a sum, graph" in case_lines(result)[0]
+
+
+def test_a_compiled_bank_is_held_against_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda function, **how: function)
+    small = gaussian_conv.Place("cpu", torch.float32, 1, (9, 11))
+    compiled_gpu._compiled.cache_clear()
+    compiled_gpu.layer("small", 3, 2, small).gate()
+    monkeypatch.setattr(compiled_gpu, "_compiled", lambda inputs: lambda *a: 1.1 * gaussian_conv.unfused_bank(*a))
+    with pytest.raises(AssertionError, match=r"relative L2 difference 1\.00e-01"):
+        compiled_gpu.layer("small", 3, 2, small).gate()
+
+
 def test_a_kernel_beyond_its_budget_fails_again_after_a_resumption(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -170,6 +263,13 @@ def test_peers_take_turns_and_who_takes_long_runs_once_without_a_warm_up() -> No
     order.clear()
     taken = timing.take_turns({"long": partial(time.sleep, 0.02)}, {"long": 9}, "wall", 0.01, cold=False)
     assert len(taken["long"]) == 1
+
+
+def test_cold_runs_come_after_a_flush(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(timing, "_flusher", lambda device: partial(order.append, "flush"))
+    timing.take_turns({"a": partial(order.append, "a")}, {"a": 2}, "cpu", 10.0, cold=True)
+    assert order == ["flush", "a"] * 3
 
 
 def test_an_interval_holds_what_slowed_both_peers_in_a_turn_together() -> None:
@@ -219,6 +319,32 @@ def test_a_model_says_that_the_fused_convolution_moves_and_computes_less_than_wh
             assert row["gflop"] > 50 * ours["gflop"]
             assert row["floor_us"] > 10 * ours["floor_us"]
     assert offline._density(500, 16)["launches"] == 3
+
+
+def test_the_model_of_the_unfused_bank_counts_what_the_peer_does() -> None:
+    place = gaussian_conv.Place("cpu", torch.float32, 2, (24, 20))
+    drawn = gaussian_conv.draw_inputs(6, 5, place)
+    arguments = [drawn[name] for name in ("x", "weight", "mu", "sigma")]
+    plane = arguments[0].nbytes
+    seen: list[int] = []
+
+    class Passes(TorchDispatchMode):
+        """Note the bytes of whatever makes something as large as the result."""
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            made = func(*args, **(kwargs or {}))
+            if isinstance(made, torch.Tensor) and made.nbytes >= plane * 5 // 6:
+                read = args[0] if isinstance(args[0], list) else args[:1]
+                seen.append(made.nbytes + sum(value.nbytes for value in read))
+            return made
+
+    with Passes():
+        gaussian_conv.unfused_bank(*arguments)
+    layer = Layer(place.batch, 6, 5, gaussian_conv.UNITS, *place.size, device="cpu", itemsize=4)
+    setting = Setting(gaussian_conv.MAX_OFFSET, gaussian_conv.MAX_SIGMA, "bilinear", "sum", (1, 1), (1, 1), "", "exact")
+    work = gaussian_conv.unfused_work(layer, setting)
+    assert work.calls == len(seen)
+    assert work.before + work.bytes == sum(seen) + arguments[1].nbytes
 
 
 def test_every_promise_reads_rows_that_exist_and_a_quick_run_keeps_only_these() -> None:

@@ -80,9 +80,20 @@ def test_a_form_that_takes_another_step_is_told(tiny: None, monkeypatch: pytest.
 def test_testing_counts_what_a_plain_loop_counts(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
     evaluation.gate(crowd.crowd)
     counts = evaluation.plain(crowd.crowd)
-    monkeypatch.setattr(evaluation, "plain", lambda make: [counts[0], counts[1] + 1])
+    monkeypatch.setattr(evaluation, "plain", lambda make, device: [counts[0], counts[1] + 1])
     with pytest.raises(AssertionError, match="the plain loop finds"):
         evaluation.gate(crowd.crowd)
+
+
+def test_a_gpu_tests_and_counts_with_the_whole_network(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(evaluation, "find_part", lambda roots, part: None)
+    monkeypatch.setattr(evaluation, "data_roots", list)
+    cases = {case.name: case for case in (*evaluation.cases(), *latency.cases()) if isinstance(case, Case)}
+    for name in ("evaluation", "evaluation_shanghaitech_b", "predict_picture"):
+        slim, whole = cases[f"{name}_cpu"], cases[name]
+        assert (slim.device, whole.device, whole.rate) == ("cpu", "cuda", "tf32")
+        assert whole.work[whole.ours][0] > 30 * slim.work[slim.ours][0]
 
 
 def test_a_loaded_counter_counts_what_plain_pytorch_counts(tiny: None) -> None:

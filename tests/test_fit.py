@@ -141,6 +141,7 @@ def test_the_test_split_is_measured(home: Path, capsys: pytest.CaptureFixture[st
     out = capsys.readouterr().out
     assert "test/mae" in out
     written = json.loads(Path("runs/fit/first/test.json").read_text())
+    assert written["outside"] == {"train": 0, "val": 0, "test": 0}
     assert written["pictures"] == {"train": 4, "val": 2, "test": 2}
     assert f"MAE {written['figures']['mae']:.2f} on 2 pictures; always answering" in out
     assert f"it is {written['constant']['mae']:.2f}" in out

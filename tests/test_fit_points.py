@@ -37,10 +37,15 @@ def test_three_commands_count_pictures_of_ones_own(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     draw(Path("cells"))
+    with Path("cells/dots.csv").open("a") as file:
+        file.writelines(f"\n{number}.png,-5,3" for number in range(6))
     assert main(["data", "verify", "cells", "--pictures"]) == 0
+    assert "6 dots lie outside and will not count" in capsys.readouterr().out
     assert Path("dots.png").is_file()
     assert main([*FIT, "--data.folder", "cells", "--trainer.max_epochs", "1"]) == 0
-    assert "held-out MAE before" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "held-out MAE before" in printed
+    assert "not learnt   4 annotated points that lie outside their training pictures" in printed
     weights = "runs/fit/cells/checkpoints/best.ckpt"
     assert main(["predict", "cells", "--weights", weights, "--out", "counted", "--device", "cpu"]) == 0
     assert len(Path("counted/counts.csv").read_text().splitlines()) == 7

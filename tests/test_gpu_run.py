@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -82,10 +83,25 @@ def test_a_step_leaves_time_to_those_after_it(tmp_path: Path) -> None:
 
 
 def test_the_whole_is_tests_then_benchmarks_then_the_table_seed_by_seed(tmp_path: Path) -> None:
-    planned = gpu.steps(tmp_path, dry=False, workers=4, data=True)
-    assert [step.name for step in planned] == ["tests", "benchmarks", "table_seed0", "table_seed1", "table_seed2"]
-    assert "--resume" in planned[1].command
-    assert all((ROOT / step.command[0]).is_file() for step in planned[2:])
+    planned = gpu.steps(tmp_path, dry=False, workers=4, parts="AB")
+    tables = [f"table_seed{seed}" for seed in gpu.SEEDS]
+    assert [step.name for step in planned] == ["tests", "benchmarks", "cold", *tables]
+    assert all("--resume" in step.command for step in planned[1:3])
+    assert [step.share for step in planned] == sorted(step.share for step in planned)
+    assert all((ROOT / step.command[0]).is_file() for step in planned[3:])
+
+
+@pytest.mark.parametrize("parts", ["", "A", "AB"])
+def test_the_table_is_that_of_the_parts_at_hand(
+    parts: str, tmp_path: Path, shanghaitech_tree: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = shanghaitech_tree(tmp_path / "data", parts=tuple(parts)) if parts else tmp_path
+    monkeypatch.setenv("DOTALLY_DATA_ROOT", str(tree))
+    code, answer = gpu._ask(gpu._FIND)
+    assert (code, answer) == (0, parts) if parts else code == 1 and "ShanghaiTech" in answer
+    command = gpu.steps(tmp_path, dry=False, workers=0, parts="" if code else answer)[-1].command
+    assert command[0] == (gpu.TABLE if parts else gpu.STAND_IN)
+    assert ("*.A" in command) == (parts == "A")
 
 
 def test_only_files_with_tests_for_a_gpu_are_collected() -> None:

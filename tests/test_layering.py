@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     },
 }
 # seen by all: they import nothing of the project themselves
-COMMON = {"errors", "files", "lazy", "version"}
+COMMON = {"arguments", "errors", "files", "lazy", "version"}
 
 
 def part_of(module: str) -> str | None:

@@ -156,11 +156,14 @@ def _add(flags: argparse.Namespace) -> int:
 
 
 def _verify(flags: argparse.Namespace) -> int:
+    from dotally.data.own_folder import located
     from dotally.data.roots import data_roots
     from dotally.data.verify import VERIFIERS, verify
 
-    if flags.name not in VERIFIERS and Path(flags.name).is_dir() and _is_counted(flags):
-        return _verify_dots(flags)
+    if flags.name not in VERIFIERS:
+        flags.name = str(located(flags.name, flags.data_root))
+        if Path(flags.name).is_dir() and _is_counted(flags):
+            return _verify_dots(flags)
     roots = data_roots(flags.data_root) if flags.name in VERIFIERS else []
     report = verify(flags.name, roots)
     print(report.render())
@@ -178,6 +181,14 @@ def _draw_dots(path: Path, pictures: "Sequence[Dotted]") -> None:
     print(f"wrote {path}")
 
 
+def _check_sheet(path: Path | None, folder: Path) -> None:
+    if path and path.resolve().is_relative_to(folder.resolve()):
+        raise DotallyError(
+            f"{path} would lie among the pictures that it shows and be taken for one of them: "
+            f"--pictures {folder.resolve().parent / path.name}"
+        )
+
+
 def _is_counted(flags: argparse.Namespace) -> bool:
     """Return whether a folder is checked for counting: it is asked for, or its annotations have no boxes."""
     from dotally.data.point_files import survey
@@ -189,6 +200,7 @@ def _is_counted(flags: argparse.Namespace) -> bool:
 def _verify_dots(flags: argparse.Namespace) -> int:
     from dotally.data.point_verify import verify_folder
 
+    _check_sheet(flags.pictures, Path(flags.name))
     checked = verify_folder(
         Path(flags.name), format=flags.format or "auto", classes=flags.classes, unlisted=flags.unlisted
     )
@@ -224,6 +236,7 @@ def _convert_dots(flags: argparse.Namespace) -> int:
 
     source = PointFolder(
         flags.name,
+        data_root=flags.data_root,
         format=flags.format or "auto",
         classes=flags.classes,
         unlisted=flags.unlisted,

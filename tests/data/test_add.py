@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dotally.data import layouts
+from dotally.cli import main
+from dotally.data import PointFolder, layouts
 from dotally.data.add import Known, Own, add
 from dotally.data.catalogue import CATALOGUE
 from dotally.data.find import find_folder
@@ -253,7 +254,7 @@ def test_every_other_set_goes_where_it_is_found_again(
 
 
 def test_all_sets_that_need_adding_can_be_added() -> None:
-    made = {"synthetic", "synthetic-shapes", "box-folder"}
+    made = {"synthetic", "synthetic-shapes", "point-folder", "box-folder"}
     assert set(layouts.ADDABLE) == {data_set.name for data_set in CATALOGUE} - made
     assert set(TREES) | set(SKELETONS) | {"shanghaitech"} == set(layouts.ADDABLE)
 
@@ -321,6 +322,21 @@ def test_pictures_of_ones_own_are_added_under_their_name(tmp_path: Path, root: P
     assert other.report.found == added.report.found
     with pytest.raises(DataError, match="cells is already at"):
         add(Own(name="cells"), [packed(source.parent, ".tar")], root)
+
+
+def test_what_was_added_is_found_by_its_name(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own(tmp_path / "x")
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "add", "cells", "x", "--from", "csv", "--data-root", str(root)]) == 0
+    capsys.readouterr()
+    assert main(["data", "verify", "cells", "--data-root", str(root)]) == 0
+    assert "2 pictures, 1 files of annotations as csv: 3 dots" in capsys.readouterr().out
+    convert = ["data", "convert", "cells", "--to", "json", "--out", "out", "--data-root", str(root)]
+    assert main(convert) == 0
+    monkeypatch.setenv("DOTALLY_DATA_ROOT", str(root))
+    assert len(PointFolder("cells").pictures()) == len(PointFolder("out").pictures()) == 2
 
 
 def test_pictures_of_ones_own_without_dots_leave_nothing(tmp_path: Path, root: Path) -> None:

@@ -59,6 +59,7 @@ def change(key: str, place: int, **values: Any) -> Callable[[dict[str, Any]], No
         (change("annotations", 0, bbox=[1, 2, 0, 3]), "bbox should be"),
         (change("annotations", 0, bbox=[1, 2, "3", 3]), "bbox should be"),
         (change("annotations", 0, bbox=[1, 2, float("nan"), 3]), "bbox should be"),
+        (change("annotations", 0, bbox=[1, 2, 10**400, 3]), r"line 1: annotations\[0\]: bbox should be"),
         (change("images", 1, id=7), "listed twice"),
         (change("images", 1, file_name="a.jpg"), "listed twice"),
     ],
@@ -77,7 +78,7 @@ def test_a_wrong_entry_is_named(spoil: Callable[[dict[str, Any]], None], message
         ('{"images": [\n1,,2]}', r"boxes\.json: line 2: no readable JSON"),
         ("[]", "not COCO's format"),
         ("[" * 100_000, "no readable JSON"),
-        ("", "line 1: no readable JSON"),
+        ("", "line 1: the file is empty"),
     ],
 )
 def test_what_is_no_coco_is_refused(text: str, message: str, tmp_path: Path) -> None:

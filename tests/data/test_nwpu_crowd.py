@@ -63,13 +63,14 @@ def test_x_comes_first(base: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "not a readable JSON file"),
-        ("[]", "should hold human_num and points"),
+        ("{", "line 1: no readable JSON"),
+        ("[]", "line 1: human_num should be a number"),
         (json.dumps({"human_num": 2, "points": [[1, 2]]}), "human_num says 2, there are 1 points"),
-        (json.dumps({"human_num": 1, "points": [[1, 2, 3]]}), r"numbers \[N, 2\]"),
-        (json.dumps({"human_num": 1, "points": [["a", "b"]]}), r"numbers \[N, 2\]"),
-        (json.dumps({"human_num": 2, "points": [[1, 2], [3]]}), "should hold human_num and points"),
-        ('{"human_num": 1, "points": [[NaN, 2]]}', "not finite"),
+        (json.dumps({"human_num": 1, "points": [[1, 2, 3]]}), r"points\[0\]: should be a point \[x, y\]"),
+        (json.dumps({"human_num": 1, "points": [["a", "b"]]}), r"points\[0\]: should be a point"),
+        ('{"human_num": 2,\n"points": [[1, 2],\n[3]]}', r"line 3: points\[1\]: should be a point"),
+        ('{"human_num": 1, "points": [[NaN, 2]]}', "should be a point"),
+        ('{"human_num": 1, "points": [[1e300, 2]]}', "should be a point"),
     ],
 )
 def test_broken_labels_are_named(base: Path, content: str, message: str) -> None:

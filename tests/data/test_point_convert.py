@@ -135,6 +135,7 @@ def test_the_commands_convert_and_verify(tmp_path: Path, capsys: pytest.CaptureF
         ["convert", "own", "--to", "csrnet-h5", "--out", "maps"],
         ["convert", "own", "--to", "csv", "--from", "yolo", "--out", "out"],
         ["verify", "own", "--classes", "fish"],
+        ["verify", "own", "--pictures", "own/pictures/sheet.png"],
         ["verify", "nowhere", "--dots"],
         ["convert", "nowhere", "--to", "csv", "--out", "out"],
     ],

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -96,6 +97,20 @@ def test_a_changed_file_is_noted_where_a_copy_is_known(tmp_path: Path) -> None:
     assert "0 of 100 files have the checksums of a copy that circulates" in report.found
     assert any(note.startswith("not as in that copy: 1.jpg, 1_ann.mat") for note in report.notes)
     assert any("published are 63,974" in case for case in report.problems["numbers"])
+
+
+def test_exchanged_axes_and_pictures_of_no_split_are_noted(tmp_path: Path) -> None:
+    base = FABRICATED["ucf_qnrf_tree"](tmp_path)
+    assert not any("exchanged" in note or "no split" in note for note in verify("ucf-qnrf", [base]).notes)
+    with Image.open(base / "Test" / "img_0001.jpg") as image:
+        width, height = image.size
+    assert width > height + 4
+    points = np.array([[1.5, height + 2.5], [2.5, width - 1.5]])
+    FABRICATED["ann_points"](base / "Test" / "img_0001_ann.mat", points)
+    (base / "Train" / "img_0002_ann.mat").unlink()
+    notes = verify("ucf-qnrf", [base]).notes
+    assert "in 1 pictures x and y look exchanged: look at some, with --pictures" in notes
+    assert any("1 pictures are in no split" in note and note.endswith("Train/img_0002.jpg") for note in notes)
 
 
 def parsed(read: Callable[[Record], Points], path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 from scipy.io import savemat
 
 from dotally.data import TRANCOS
+from dotally.data.verify import verify
 from dotally.errors import AnnotationError, DataError
 
 FABRICATED = runpy.run_path(str(Path(__file__).parents[1] / "fabricated_crowds.py"))
@@ -33,6 +34,19 @@ def test_only_vehicles_on_the_road_count_and_lie_on_their_squares(base: Path) ->
         assert int(row.min()) >= HEIGHT // 2
         assert int(sample.image[:, row, column].max()) < 70
         assert int(sample.image[:, : HEIGHT // 2].max()) == 0
+
+
+def test_the_check_counts_vehicles_off_the_road_and_pictures_in_no_list(base: Path) -> None:
+    assert not any("in no split" in note for note in verify("trancos", [base]).notes)
+    dots = [{(x, y) for x, y in FABRICATED["points_of"](n, count=8) // 1} for n in range(1, 13)]
+    rows = [y for some in dots for _, y in some]
+    off = sum(y < HEIGHT // 2 for y in rows)
+    (base / "images" / "image-9-000099.jpg").hardlink_to(base / "images" / "image-1-000001.jpg")
+    report = verify("trancos", [base])
+    (whole,) = (line for line in report.found if line.startswith("all: "))
+    assert whole.endswith(f", {off} more off the region that counts")
+    assert f"all: 12 pictures, {len(rows) - off} heads" in whole
+    assert any("1 pictures are in no split" in note and "image-9-000099.jpg" in note for note in report.notes)
 
 
 def test_the_mask_of_a_batch_leaves_out_what_is_off_the_road(base: Path) -> None:

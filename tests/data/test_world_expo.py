@@ -68,10 +68,11 @@ def test_a_lost_region_or_label_is_named(root: Path, lost: str) -> None:
     assert [name.split("/")[-1] for name in missing] == [lost.split("/")[-1]]
 
 
-def test_a_region_of_two_corners_is_refused(root: Path) -> None:
-    two = np.array([1.0, 2.0])
+@pytest.mark.parametrize("corners", [[1.0, 2.0], [1.0, 2.0, np.nan], [1.0, 2.0, 1e12]])
+def test_a_region_that_is_no_polygon_in_pixels_is_refused(root: Path, corners: list[float]) -> None:
     savemat(
-        root / "test_label" / "104207" / "roi.mat", {"maskVerticesXCoordinates": two, "maskVerticesYCoordinates": two}
+        root / "test_label" / "104207" / "roi.mat",
+        {"maskVerticesXCoordinates": corners, "maskVerticesYCoordinates": corners},
     )
     with pytest.raises(AnnotationError, match=r"roi\.mat: .* the corners of a polygon"):
         WorldExpo10(1, data_root=root).dataset("test").counts()

@@ -16,6 +16,7 @@ from dotally.errors import TrainingError
 from dotally.experiment import Run, Table, origin
 from dotally.experiment.checkpoints import LastCheckpoint, WholeCheckpoints
 from dotally.experiment.execute import Options, execute, plan
+from dotally.experiment.flags import command_line
 from dotally.experiment.job import data_module
 from dotally.experiment.localization_answers import recomputed
 from dotally.experiment.report import is_stale
@@ -57,6 +58,18 @@ def test_two_runs_of_one_seed_are_equal_of_two_seeds_not(table: Table, options: 
 
     assert predictions(0, "a") == predictions(0, "b")
     assert predictions(0, "a") != predictions(1, "a")
+
+
+def test_deterministic_mode_is_pytorchs_own_and_recorded(table: Table, options: Options) -> None:
+    strict = replace(options, deterministic=True)
+    try:
+        result = execute(plan(table.id, replace(network(table), max_epochs=1), 0, strict), strict)
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert result.facts["deterministic"] is True
+    assert "--deterministic" in command_line(strict)
+    assert "--deterministic" not in command_line(options)
 
 
 def test_groups_of_pictures_have_an_error_of_their_own(table: Table, options: Options) -> None:

@@ -12,7 +12,7 @@ from dotally.experiment import Literature, Run, Table, Value
 from dotally.experiment.figure import Figure
 from dotally.experiment.identity import resolved_spec
 from dotally.experiment.latex import latex
-from dotally.experiment.render import long_csv, markdown, number, percent, printed, records, remarks
+from dotally.experiment.render import label, long_csv, markdown, number, percent, printed, records, remarks
 from dotally.experiment.report import CellReport
 from dotally.experiment.results import Result
 
@@ -166,6 +166,15 @@ def test_latex_underlines_the_second_of_ours(shown: Table, cells: list[CellRepor
     assert text.count(r"\underline") == 1
 
 
+def test_latex_sets_nothing_in_bold_that_was_chosen_on_the_test_split(shown: Table, cells: list[CellReport]) -> None:
+    flattered = {"mae": figure("mae", 40.0, 42.0), "rmse": figure("rmse", 60.0, 62.0)}
+    worse = replace(cells[1], figures=dict(cells[1].figures) | {"mae": figure("mae", 80.0, 82.0)})
+    on_test = replace(cells[1], figures=dict(cells[1].figures) | flattered, protocol="test-best")
+    text = latex(shown, [cells[1], worse, on_test])
+    assert r"$41.0 \pm 1.4$" in text
+    assert r"\mathbf{70.0}" in text
+
+
 def test_csv_has_a_line_for_every_figure_and_seed(cells: list[CellReport]) -> None:
     rows = list(csv.DictReader(io.StringIO(long_csv(cells))))
     mae = [row for row in rows if row["metric"] == "mae"]
@@ -214,9 +223,15 @@ def test_numbers(value: float | None, metric: str, text: str) -> None:
     assert number(value, metric) == text
 
 
-@pytest.mark.parametrize(("paper", "text"), [(116.0, "116.0"), (71.91, "71.91"), (69.7, "69.7"), (None, "-")])
-def test_printed_numbers_keep_their_digits(paper: float | None, text: str) -> None:
-    assert printed(figure("mae", paper=paper)) == text
+@pytest.mark.parametrize(
+    ("paper", "text"), [(116.0, "116.0"), (71.91, "71.91"), (69.7, "69.7"), (69, "69"), (0.76, "0.76"), (None, "-")]
+)
+def test_printed_numbers_keep_their_digits_and_get_no_others(paper: float | None, text: str) -> None:
+    assert printed(figure("mae", paper=paper)) == printed(figure("ssim", paper=paper)) == text
+
+
+def test_a_group_of_pictures_has_a_heading() -> None:
+    assert label("mae_scene1") == "MAE scene1"
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,12 @@ def test_the_rule_of_the_papers_codes_is_never_a_match(table: Table) -> None:
     assert one(table, cell, [found(cell, seed, mae=30.0) for seed in (0, 1)]).figures["mae"].verdict == "protocol"
 
 
+def test_a_check_never_judges_the_rule_of_the_papers_codes(table: Table) -> None:
+    cell = replace(network(table), protocol="test-best")
+    for seeds in ((0,), (0, 1)):
+        assert not one(table, cell, [found(cell, seed, mae=90.0) for seed in seeds]).failings()
+
+
 def test_a_changed_specification_is_named(table: Table) -> None:
     old = found(network(table), 0, mae=30.0)
     cell = one(table, replace(network(table), max_epochs=4), [old])

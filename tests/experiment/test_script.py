@@ -326,3 +326,11 @@ def test_compare_reads_the_results_at_hand(run: Script, capsys: pytest.CaptureFi
     said = capsys.readouterr().out
     assert "net.crowd against mean.crowd: 4 pictures, 1 and 1 seeds" in said
     assert "95 % interval" in said
+
+
+def test_compare_warns_of_two_protocols(run: Script, table: Table, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluated = replace(network(table), max_epochs=0, protocol="unknown")
+    mixed = replace(table, cells=[table.cells[0], evaluated])
+    assert run("--seeds", "0", table=mixed) == 0
+    assert run("--compare", "net", "mean", table=mixed) == 0
+    assert "two protocols, so a difference may be that of the rule alone" in capsys.readouterr().err

@@ -101,6 +101,26 @@ def test_every_printed_number_names_its_source_and_a_shown_figure(table: Table) 
             assert name in table.metrics
 
 
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_a_script_says_what_it_takes_before_it_is_run(script: Path) -> None:
+    said = (runpy.run_path(str(script), run_name="table")["__doc__"] or "").lower()
+    assert any(unit in said for unit in ("hour", "minute")) or script.stem == "own_boxes"
+
+
+def test_mcnns_two_printed_errors_stand_beside_each_other_in_both_tables() -> None:
+    for name in ("csrnet_table1_mcnn", "csrnet_table5_shanghaitech"):
+        values = [
+            cell.paper["rmse"] for cell in TABLES[name].cells if cell.row.lower() == "mcnn" and cell.column == "A"
+        ]
+        assert {one.value for value in values for one in (value, *value.also)} == {173.2, 185.9}
+
+
+def test_what_the_release_of_stnet_left_empty_was_not_found() -> None:
+    rows = [row for cell in TABLES["stnet_imagenet"].cells for row in rows_of(cell)]
+    empty = {row.row for row in rows if any(value.value is None for value in row.paper.values())}
+    assert empty == {f"{network}{of}" for network in ("vgg16", "googlenet") for of in ("", "/stnet-inner")}
+
+
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.id)
 def test_every_printed_number_of_a_localization_is_of_one_of_its_rows(table: Table) -> None:
     for cell in table.cells:

@@ -100,6 +100,14 @@ def test_costs_grow_with_the_batch_and_nothing_is_changed() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_auxiliary_classifiers_cost_in_training_alone() -> None:
+    with torch.device("meta"):
+        plain, auxiliary = (build_model("googlenet", aux_logits=aux) for aux in (False, True))
+    costs = [network_cost(network, (224, 224)) for network in (plain, auxiliary)]
+    assert costs[0].flops == costs[1].flops
+    assert costs[0].training_flops < costs[1].training_flops
+
+
 def test_csrnet_costs_what_its_paper_and_the_layers_say() -> None:
     """16.26 M parameters; 650 GFLOP at 768 x 1024: 438 of the front end and 212 of the back end."""
     with torch.device("meta"):

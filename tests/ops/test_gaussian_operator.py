@@ -38,6 +38,26 @@ def test_the_registration_is_sound(shift: str, execution: str, channels_last: bo
     torch.library.opcheck(convolve.default, (x, *rest, *settings(shift, execution, stride=2)))
 
 
+@pytest.mark.parametrize("one_sigma", [True, False])
+@pytest.mark.parametrize(
+    ("lead", "shift", "execution"),
+    [((3,), "exact", "separable"), ((3,), "bilinear", "bank"), ((4, 3), "bilinear", "dense")],
+)
+def test_the_registration_is_sound_for_every_sharing(
+    lead: tuple[int, ...], shift: str, execution: str, one_sigma: bool
+) -> None:
+    grad_mode = "dau" if shift == "bilinear" and one_sigma else "exact"
+    leaves = inputs(*lead, one_sigma=one_sigma)
+    torch.library.opcheck(convolve.default, (*leaves, *settings(shift, execution, grad_mode)))
+
+
+def test_the_registration_of_the_kernels_is_sound(device: torch.device) -> None:
+    x, *rest = inputs(dtype=torch.float32)
+    leaves = [leaf.detach().to(device).requires_grad_() for leaf in (x[:1, :, :2, :3], *rest)]
+    near = {"atol": 1e-4, "rtol": 1e-4}
+    torch.library.opcheck(convolve.default, (*leaves, *settings("bilinear", "fused")), **near)
+
+
 def test_the_registration_of_the_backward_is_sound() -> None:
     leaves = [leaf.detach() for leaf in inputs()]
     for execution, wanted in itertools.product(("bank", "dense"), ([True, True, True], [False, True, False])):

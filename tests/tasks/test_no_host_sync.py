@@ -11,6 +11,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 from dotally.data import SyntheticCrowd
 from dotally.data.collate import PaddedBatch
 from dotally.ops import density, gaussian_conv
+from dotally.predict.network import ClassifyingNetwork, CountingNetwork
 from dotally.tasks import CountingTask, LocalizationTask
 from dotally.tasks.loss_watch import LossWatch
 from dotally.tasks.recipes import slim_csrnet, slim_gaunet_csrnet
@@ -92,6 +93,17 @@ def test_a_classification_step_reads_nothing_back_but_at_the_first_batch(request
     batch: Any = {"name": ["a", "b"], "image": torch.empty(2, 3, 64, 64, dtype=torch.uint8)}
     batch["label"] = torch.empty(2, dtype=torch.int64)
     task.training_step(batch, 0).backward()
+
+
+def test_predicting_reads_nothing_back(request: pytest.FixtureRequest) -> None:
+    counting, classifying = CountingNetwork(model_kwargs=NARROW), ClassifyingNetwork(model_kwargs={"width": 0.25})
+    request.getfixturevalue("on_gpu")
+    for network in (counting, classifying):
+        emptied(network.eval())
+    image, size = torch.empty(2, 3, 64, 96, dtype=torch.uint8), torch.empty(2, 2, dtype=torch.int64)
+    with torch.no_grad():
+        assert counting(image, size).shape == (2, 1, 8, 12)
+        assert len(classifying.model(classifying.prepare(image))) == 2
 
 
 @pytest.mark.parametrize("read", [lambda x: x.item(), lambda x: bool(x > 0), lambda x: x.nonzero()])

@@ -32,6 +32,20 @@ def test_kernels_stay_within_their_budgets_on_hopper() -> None:
     assert "density_stride8" in result.stdout
 
 
+def test_gaussian_kernels_stay_within_their_budgets_on_ampere_and_blackwell() -> None:
+    result = compile_ahead("--arch", "80", "100", "--quick", "--only", "gaussian")
+    assert result.returncode == 0, result.stdout + result.stderr
+    for architecture in ("sm_80", "sm_100"):
+        for kernel in ("forward", "weight", "displacement", "blur", "prepare", "pack"):
+            assert f"{architecture} gaussian_{kernel}" in result.stdout
+
+
+def test_a_kernel_that_is_not_there_is_named() -> None:
+    result = compile_ahead("--only", "gausian")
+    assert result.returncode == 2
+    assert "no kernel has a name that begins with 'gausian'" in result.stderr
+
+
 @pytest.mark.slow
 def test_kernels_stay_within_their_budgets_on_every_architecture() -> None:
     result = compile_ahead()

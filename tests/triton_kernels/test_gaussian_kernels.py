@@ -1,5 +1,7 @@
 """The Gaussian kernels, interpreted (or on a GPU), against plain float64 sums; outputs start as NaN."""
 
+import inspect
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -160,6 +162,12 @@ def test_repeated_runs_are_bitwise_equal(device: torch.device) -> None:
         return y, gaussian_grad.weight_gradient(plane, y, there, pad=2, precision="ieee")
 
     assert all(torch.equal(one, two) for one, two in zip(run(), run(), strict=True))
+
+
+def test_no_kernel_adds_to_memory_that_others_add_to() -> None:
+    # in a free order, which sums of floats feel; an interpreter runs programs one by one, so it cannot show that
+    for module in (gaussian_blur, gaussian_conv, gaussian_grad, gaussian_prepare):
+        assert "tl.atomic" not in inspect.getsource(module)
 
 
 def test_channels_are_padded_to_what_a_tile_divides() -> None:

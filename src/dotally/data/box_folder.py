@@ -11,8 +11,8 @@ from dotally.data.box_dataset import BoxRecord
 from dotally.data.coco_json import is_coco_json, read_coco_json
 from dotally.data.find import inside
 from dotally.data.localization import SPLITS, LocalizationDataModule, Split
+from dotally.data.own_folder import located
 from dotally.data.pictures import natural_key, picture_files
-from dotally.data.roots import data_roots
 from dotally.data.sampling import carve
 from dotally.data.voc_xml import read_voc_xml
 from dotally.errors import AnnotationError, DataError
@@ -54,7 +54,7 @@ class BoxFolder(LocalizationDataModule):
         super().__init__(**options)
         if not 0 < test_fraction <= 1:
             raise ValueError(f"test_fraction must be above 0 and at most 1, got {test_fraction}")
-        self.folder, self.test_fraction = _located(Path(folder).expanduser(), self.data_root), test_fraction
+        self.folder, self.test_fraction = located(folder, self.data_root), test_fraction
         self.classes = None if classes is None else list(classes)
 
     @override
@@ -113,16 +113,6 @@ class BoxFolder(LocalizationDataModule):
         found, names = _read_xmls(self.folder, xmls, pictures) if xmls else _read_jsons(self.folder, jsons)
         _check_complete(self.folder, pictures, found)
         return found, self.classes or names
-
-
-def _located(folder: Path, data_root: str | Path | None) -> Path:
-    if folder.is_absolute() or folder.exists():
-        return folder
-    try:
-        roots = data_roots(data_root)
-    except DataError:  # none is needed where the folder is named in full
-        return folder
-    return next((root / folder for root in roots if (root / folder).is_dir()), folder)
 
 
 def files_below(folder: Path, suffix: str) -> list[Path]:

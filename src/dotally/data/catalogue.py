@@ -8,6 +8,7 @@ from textwrap import indent
 
 from dotally.data import box_trees
 from dotally.data.find import find_folder
+from dotally.data.point_formats import READERS
 from dotally.data.published_sets import PUBLISHED_SETS
 from dotally.data.roots import data_roots
 from dotally.data.shanghaitech_files import SOURCE, TREE, find_parts
@@ -54,6 +55,9 @@ def _find(is_it: Callable[[Path], bool], roots: Sequence[Path]) -> list[str]:
 
 
 _UNKNOWN = "not measured here"
+_POINT_FOLDER = f"""\
+FOLDER/                    any name, anywhere; pictures and annotations at any depth
+    1.jpg  1.csv ...       a file for each picture, or one for many: {", ".join(READERS)}"""
 
 CATALOGUE = (
     DataSet(
@@ -138,6 +142,16 @@ CATALOGUE = (
         tree=box_trees.CUB,
         loader="dotally.data.CUBLocalization",
         find=partial(_find, box_trees.is_cub),
+    ),
+    DataSet(
+        name="point-folder",
+        what="pictures of your own with dots, or with boxes whose middles are dots, in any of ten formats",
+        licence="yours to know",
+        source="nothing to get; `dotally data add NAME FOLDER --from auto` puts it below a data root, by that name",
+        size="that of your pictures",
+        tree=_POINT_FOLDER,
+        loader="dotally.data.PointFolder",
+        find=lambda _: ["any folder, wherever it is"],
     ),
     DataSet(
         name="box-folder",

@@ -1,11 +1,13 @@
 """Boxes in COCO's JSON format, as most labelling tools write it, read without trusting them."""
 
-import json
-import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from dotally.data.annotated import Thing
+from dotally.data.annotation_file import is_number, shown
+from dotally.data.point_formats.dots import stated_size
+from dotally.data.point_formats.json_file import Place, load_json
 from dotally.data.voc_xml import Box
 from dotally.errors import AnnotationError
 
@@ -22,22 +24,28 @@ def read_coco_json(path: Path) -> tuple[list[str], dict[str, tuple[tuple[int, in
         its (height, width), None if not given, and what is annotated in it, perhaps nothing.
 
     Raises:
-        AnnotationError: No such file, no JSON, not this format, or an entry that refers to nothing or is no box.
+        AnnotationError: No such file, too large, no JSON, not this format, or an entry that refers to nothing or is no
+            box; the message names the file and the line.
     """
-    content = _load(path)
-    names = {entry["id"]: str(entry["name"]) for _, entry in _entries(path, content, "categories", ("id", "name"))}
+    top, content = load_json(path)
+    if not isinstance(content, dict):
+        raise AnnotationError(f"{top}: not COCO's format, which is an object with {', '.join(_KEYS)}")
+    names = {entry["id"]: str(entry["name"]) for _, entry in _entries(top, content, "categories", ("id", "name"))}
     pictures: dict[Any, str] = {}
     found: dict[str, tuple[tuple[int, int] | None, list[Thing]]] = {}
-    for where, entry in _entries(path, content, "images", ("id", "file_name")):
+    for place, entry in _entries(top, content, "images", ("id", "file_name")):
         name = str(entry["file_name"])
         if entry["id"] in pictures or name in found:
-            raise AnnotationError(f"{where}: the picture {name!r} or its id {entry['id']!r} is listed twice")
-        pictures[entry["id"]], found[name] = name, (_size(entry), [])
-    for where, entry in _entries(path, content, "annotations", ("image_id", "category_id", "bbox")):
+            raise AnnotationError(f"{place}: the picture {shown(name)} or its id {shown(entry['id'])} is listed twice")
+        pictures[entry["id"]] = name
+        found[name] = (stated_size(entry.get("height"), entry.get("width")), [])
+    for place, entry in _entries(top, content, "annotations", ("image_id", "category_id", "bbox")):
         for key, known in (("image_id", pictures), ("category_id", names)):
             if entry[key] not in known:
-                raise AnnotationError(f"{where}: {key} {entry[key]!r} is not in the file")
-        thing = Thing(name=names[entry["category_id"]], box=_box(entry["bbox"], where), where=where)
+                raise AnnotationError(f"{place}: {key} {shown(entry[key])} is not in the file")
+        # without its line, which takes a search through the file for each
+        where = f"{path}: annotations[{place.keys[-1]}]"
+        thing = Thing(name=names[entry["category_id"]], box=_box(entry["bbox"], place), where=where)
         found[pictures[entry["image_id"]]][1].append(thing)
     return [names[number] for number in sorted(names, key=str if _mixed(names) else None)], found
 
@@ -45,57 +53,31 @@ def read_coco_json(path: Path) -> tuple[list[str], dict[str, tuple[tuple[int, in
 def is_coco_json(path: Path) -> bool:
     """Tell whether a file is of this format, as far as its keys say."""
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = load_json(path)[1]
+    except AnnotationError:
         return False
     return isinstance(content, dict) and all(key in content for key in _KEYS)
 
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise AnnotationError(f"{path}: cannot be read ({error.strerror})") from error
-    except json.JSONDecodeError as error:
-        raise AnnotationError(f"{path}: line {error.lineno}: no readable JSON ({error.msg})") from error
-    except (ValueError, RecursionError) as error:
-        raise AnnotationError(f"{path}: no readable JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise AnnotationError(f"{path}: line 1: not COCO's format, which is an object with {', '.join(_KEYS)}")
-    return content
-
-
 def _entries(
-    path: Path, content: dict[str, Any], key: str, needed: tuple[str, ...]
-) -> list[tuple[str, dict[str, Any]]]:
-    """Return ("FILE: KEY[N]", entry) of a list, every entry with the needed keys; JSON has lost its lines by then."""
-    entries = content.get(key)
-    if not isinstance(entries, list):
-        raise AnnotationError(f"{path}: {key} should be a list; COCO's format has {', '.join(_KEYS)}")
-    for number, entry in enumerate(entries):
+    top: Place, content: dict[str, Any], key: str, needed: tuple[str, ...]
+) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Yield the place and the content of each entry of a list, every one with the needed keys."""
+    for place, entry in top.entries(content, key):
         missing = [name for name in needed if not isinstance(entry, dict) or name not in entry]
         if missing:
-            raise AnnotationError(f"{path}: {key}[{number}] has no {missing[0]}")
+            raise AnnotationError(f"{place} has no {missing[0]}")
         if any(isinstance(entry[name], (dict, list)) for name in needed if name != "bbox"):
-            raise AnnotationError(f"{path}: {key}[{number}]: {', '.join(needed[:2])} should be plain values")
-    return [(f"{path}: {key}[{number}]", entry) for number, entry in enumerate(entries)]
+            raise AnnotationError(f"{place}: {', '.join(needed[:2])} should be plain values")
+        yield place, entry
 
 
-def _size(entry: dict[str, Any]) -> tuple[int, int] | None:
-    height, width = entry.get("height"), entry.get("width")
-    return (height, width) if isinstance(height, int) and isinstance(width, int) and height and width else None
-
-
-def _box(numbers: Any, where: str) -> Box:
-    good = isinstance(numbers, list) and len(numbers) == 4 and all(_is_number(number) for number in numbers)
+def _box(numbers: Any, place: Place) -> Box:
+    good = isinstance(numbers, list) and len(numbers) == 4 and all(map(is_number, numbers))
     if not good or numbers[2] <= 0 or numbers[3] <= 0:
-        raise AnnotationError(f"{where}: bbox should be [x, y, width, height] with a size, it is {numbers}")
+        raise AnnotationError(f"{place}: bbox should be [x, y, width, height] with a size, it is {shown(numbers)}")
     x, y, width, height = map(float, numbers)
     return (x, y, x + width - 1, y + height - 1)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _mixed(names: dict[Any, str]) -> bool:

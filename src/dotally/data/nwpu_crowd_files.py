@@ -1,13 +1,13 @@
 """NWPU-Crowd (Wang, Gao, Lin, Li, TPAMI 2020) on disk, its split, and what is known about it."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from dotally.data.annotation_file import is_number, shown
 from dotally.data.crowd_dataset import Points, Record
-from dotally.data.mat_file import as_points, read_mat_points
+from dotally.data.mat_file import read_mat_points
+from dotally.data.point_formats.json_file import load_json
 from dotally.data.published import Inventory, PublishedSet
 from dotally.errors import AnnotationError
 
@@ -31,28 +31,20 @@ def read_points(record: Record) -> Points:
     """Read the heads of a json or mat file, which hold the same; 351 pictures show nobody.
 
     Raises:
-        AnnotationError: Not a readable file, not with points ``[N, 2]``, or with another number than it says.
+        AnnotationError: Not a readable file, not with points [x, y], or with another number than it says.
     """
     if record.annotation.suffix == ".mat":
         return read_mat_points(record.annotation, "annPoints")
-    content = _load(record.annotation)
-    try:
-        points = as_points(np.array(content["points"]), f"{record.annotation}: points")
-        number = int(content["human_num"])
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise AnnotationError(f"{record.annotation}: should hold human_num and points [[x, y], ...]") from error
+    top, content = load_json(record.annotation)
+    number = top.field(content, "human_num", (int, float), "a number")
+    points = []
+    for place, point in top.entries(content, "points"):
+        if not isinstance(point, list) or len(point) != 2 or not all(map(is_number, point)):
+            raise AnnotationError(f"{place}: should be a point [x, y] in pixels")
+        points.append(point)
     if number != len(points):
-        raise AnnotationError(f"{record.annotation}: human_num says {number}, there are {len(points)} points")
-    return points
-
-
-def _load(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise AnnotationError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise AnnotationError(f"{path}: not a readable JSON file ({error})") from error
+        raise AnnotationError(f"{top}: human_num says {shown(number)}, there are {len(points)} points")
+    return np.array(points, dtype=np.float64).reshape(-1, 2)
 
 
 def _is_it(folder: Path) -> bool:

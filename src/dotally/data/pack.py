@@ -13,6 +13,7 @@ from dotally import data
 from dotally.data.catalogue import CATALOGUE
 from dotally.data.crowd import SPLITS, CrowdDataModule
 from dotally.data.crowd_dataset import CrowdDataset, Record
+from dotally.data.own_folder import located
 from dotally.data.packed_file import PackedSplit, SplitPlan, create, open_index
 from dotally.data.pictures import picture_size
 from dotally.data.progress import progress
@@ -87,8 +88,8 @@ def source_of(name: str, settings: Sequence[str], data_root: str | None = None) 
     if name in loaders:
         loader: Any = getattr(data, loaders[name])
         options = _options(settings) | {"data_root": data_root}
-    elif Path(name).is_dir():
-        loader, options = data.PointFolder, _options(settings) | {"folder": name}
+    elif (folder := located(name, data_root)).is_dir():
+        loader, options = data.PointFolder, _options(settings) | {"folder": folder}
     else:
         raise DataError(f"{name}: neither a folder nor a data set; sets are: {', '.join(loaders)}")
     if not issubclass(loader, CrowdDataModule):

@@ -12,6 +12,7 @@ from dotally.data.crowd import CrowdDataModule, Split
 from dotally.data.crowd_dataset import CrowdDataset, Points, Record, Sigma
 from dotally.data.dotted import Dotted
 from dotally.data.find import numbered_lines
+from dotally.data.own_folder import located
 from dotally.data.point_files import Turned, Unlisted, read_folder
 from dotally.data.point_formats import Format
 from dotally.data.sampling import carve
@@ -50,7 +51,7 @@ class PointFolder(CrowdDataModule):
     Test and validation pictures are carved out at random, or listed in files.
 
     Args:
-        folder: Where everything is.
+        folder: Where everything is; a relative one that is not below the working folder may be below a data root.
         format: Of the annotations; "auto" finds it out.
         classes: Dots of these classes are counted; None counts all.
         sigma: Width of a dot in the target in pixels, about a quarter of the size of what is counted; "adaptive" to
@@ -64,7 +65,7 @@ class PointFolder(CrowdDataModule):
             at random. Where one is missing test and then validation pictures are carved out of those that are in no
             list, or of ``train.txt`` if there is one, which then names all that is trained on.
         test_fraction: Part of the pictures to test on, within 0 and 1.
-        options: See :class:`CrowdDataModule`; ``data_root`` does not apply.
+        options: See :class:`CrowdDataModule`.
 
     Raises:
         ValueError: If an option is out of range.
@@ -98,7 +99,7 @@ class PointFolder(CrowdDataModule):
             raise ValueError(f"sigma must be 'adaptive', 'auto' or a number of pixels, got {sigma!r}")
         if not isinstance(sigma, str) and not 0 < sigma < float("inf"):
             raise ValueError(f"sigma must be 'adaptive', 'auto' or a number of pixels above 0, got {sigma}")
-        self.folder, self.format, self.classes = Path(folder).expanduser(), format, classes
+        self.folder, self.format, self.classes = located(folder, self.data_root), format, classes
         self.sigma, self.longest_side = sigma, longest_side
         self.unlisted, self.turned, self.test_fraction = unlisted, turned, test_fraction
         self.lists = None if lists is None else Path(lists).expanduser()

@@ -9,7 +9,7 @@ from dotally.data.find import inside, numbered_lines
 from dotally.data.mat_file import read_mat
 from dotally.data.pictures import open_picture
 from dotally.data.published import Inventory, PublishedSet, Region
-from dotally.errors import AnnotationError
+from dotally.errors import AnnotationError, PictureError
 
 _LISTS = {"train": "training", "val": "validation", "test": "test"}
 
@@ -18,9 +18,12 @@ def read_points(record: Record) -> Points:
     """Read the vehicles of a ``...dots.png``: every pixel with red in it is one, at its middle.
 
     Raises:
-        PictureError: The file cannot be read.
+        AnnotationError: The file cannot be read.
     """
-    red = open_picture(record.annotation).image[..., 0]
+    try:
+        red = open_picture(record.annotation).image[..., 0]
+    except PictureError as error:
+        raise AnnotationError(str(error)) from error
     rows, columns = np.nonzero(red)
     return np.stack([columns, rows], axis=1).astype(np.float64) + 0.5
 

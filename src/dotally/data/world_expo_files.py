@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from dotally.data.annotation_file import LARGEST
 from dotally.data.crowd_dataset import Points, Record
 from dotally.data.mat_file import read_mat, read_mat_points
 from dotally.data.pictures import picture_size
@@ -43,7 +44,8 @@ def read_region(record: Record) -> Region:
 def _polygon(path: Path, size: tuple[int, int]) -> Region:
     names = ("maskVerticesXCoordinates", "maskVerticesYCoordinates")
     x, y = (values.ravel() for values in read_mat(path, *names).values())
-    if len(x) != len(y) or len(x) < 3 or x.dtype.kind not in "uif" or y.dtype.kind not in "uif":
+    plain = x.dtype.kind in "uif" and y.dtype.kind in "uif" and len(x) == len(y) >= 3
+    if not plain or not (np.abs([x, y]) <= LARGEST).all():
         raise AnnotationError(f"{path}: {' and '.join(names)} should hold the corners of a polygon, three at least")
     canvas = Image.new("1", (size[1], size[0]))
     ImageDraw.Draw(canvas).polygon(list(zip(x.tolist(), y.tolist(), strict=True)), fill=1, outline=1)

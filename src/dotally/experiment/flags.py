@@ -70,6 +70,8 @@ def _where(group: argparse._ArgumentGroup) -> None:
     add("--workers", type=whole(0), default=0, metavar="N", help="processes that load pictures (default: 0)")
     add("--accelerator", choices=ACCELERATORS, default="auto", help="as Lightning's Trainer takes it (default: auto)")
     add("--devices", type=whole(1), default=1, metavar="N", help="devices that share each batch of a run (default: 1)")
+    about = "only operations that repeat every bit on this machine, slower on a GPU; without it a CPU repeats them too"
+    add("--deterministic", action="store_true", help=about)
     add("--wandb", choices=["offline", "online", "off"], help="mirror to Weights & Biases (WANDB_MODE, else offline)")
 
 
@@ -88,6 +90,7 @@ def options(flags: argparse.Namespace, *, progress: bool) -> Options:
         workers=flags.workers,
         accelerator=flags.accelerator,
         devices=flags.devices,
+        deterministic=flags.deterministic,
         progress=progress,
         wandb=flags.wandb or wandb_mode("offline"),
     )
@@ -97,6 +100,7 @@ def command_line(options: Options) -> list[str]:
     """Return the flags that give another process the same options."""
     line = ["--runs", str(options.runs), "--workers", str(options.workers), "--accelerator", options.accelerator]
     line += ["--devices", str(options.devices), "--wandb", options.wandb]
+    line += ["--deterministic"] if options.deterministic else []
     return line if options.data_root is None else [*line, "--data-root", str(options.data_root)]
 
 

@@ -26,6 +26,7 @@ class Options:
         workers: Processes that load pictures.
         accelerator: As Lightning's Trainer takes it.
         devices: How many train a run, sharing its batches; the test split is read on one whatever this says.
+        deterministic: Whether PyTorch refuses operations whose bits differ from run to run, as some do on a GPU.
         progress: Whether to show progress bars.
         wandb: Whether runs are mirrored to Weights & Biases, and whether over the network.
     """
@@ -35,6 +36,7 @@ class Options:
     workers: int = 0
     accelerator: str = "auto"
     devices: int = 1
+    deterministic: bool = False
     progress: bool = True
     wandb: Mode = "off"
 

@@ -34,7 +34,7 @@ RULES = ("checkpoint", "release", "resize")
 
 def label(metric: str) -> str:
     """Return the heading of a figure."""
-    return LABELS.get(metric, metric)
+    return LABELS.get(metric, f"MAE {metric.removeprefix('mae_')}" if metric.startswith("mae_") else metric)
 
 
 def number(value: float | None, metric: str) -> str:
@@ -47,14 +47,15 @@ def printed(figure: Figure) -> str:
     """Format the number it is held against with all the digits that were printed, and those that contradict it."""
     if figure.paper is None:
         return "-"
-    return " / ".join(_as_printed(value.value, figure.metric) for value in (figure.paper, *figure.paper.also))
+    return " / ".join(_as_printed(value.value) for value in (figure.paper, *figure.paper.also))
 
 
-def _as_printed(value: float | None, metric: str) -> str:
+def _as_printed(value: float | None) -> str:
+    """Give a number no digit that its source does not; 69 is a whole number there, 116.0 is not."""
     if value is None:
         return "not found"
-    usual = number(value, metric)
-    return usual if float(usual) == value else f"{value:.10g}"
+    usual = f"{value:.1f}"
+    return usual if isinstance(value, float) and float(usual) == value else f"{value:.10g}"
 
 
 def ours(figure: Figure) -> str:
@@ -98,7 +99,7 @@ def _hearsay(cell: CellReport) -> list[str]:
     for name, figure in cell.figures.items():
         values = (figure.paper, *figure.paper.also) if figure.paper else ()
         for value in values if len(values) > 1 else [value for value in values if value.certainty != "printed"]:
-            text = f"{label(name)} {_as_printed(value.value, name)}"
+            text = f"{label(name)} {_as_printed(value.value)}"
             told.setdefault(where(value), []).append(text)
     return ["; ".join(f"{', '.join(numbers)} ({source})" for source, numbers in told.items())] if told else []
 

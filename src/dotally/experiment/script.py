@@ -250,6 +250,9 @@ def _compare(table: Table, names: Sequence[str], seeds: Sequence[int], options: 
     if any(isinstance(cell, Localization) for cell in chosen):
         say(compare_methods(cells[chosen[0].cell], cells[chosen[1].cell], folders))
         return 0
+    if len({cell.protocol for cell in chosen}) > 1:
+        told = ", ".join(f"{cell.cell} is {cell.protocol}" for cell in chosen)
+        notice(f"two protocols, so a difference may be that of the rule alone: {told}", style="yellow")
     first, second = (compare.predictions_of(cells[cell.cell], folders) for cell in chosen)
     say(compare.compare_cells(first, second).render(chosen[0].cell, chosen[1].cell))
     return 0

@@ -37,6 +37,7 @@ def trained(
     """Return the task as it was built or left by its training, facts, and the checkpoint that was chosen."""
     task = task_of(run, options)
     facts: dict[str, Any] = {"parameters": sum(p.numel() for p in task.parameters())}
+    facts |= {"deterministic": True} if options.deterministic else {}
     if not run.max_epochs:
         return task, facts, None
     curve = Curve(job.folder.metrics)
@@ -94,8 +95,11 @@ def task_of(run: Run, options: Options) -> Task:
 
 def trainer_arguments(run: Run, options: Options) -> dict[str, Any]:
     """Return what every trainer of a run is told; it works on one device."""
+    # left to PyTorch unless asked for: Lightning would switch it off for everything else in this process
+    repeatable = {"deterministic": True} if options.deterministic else {}
     return {
         **run.trainer,
+        **repeatable,
         "accelerator": options.accelerator,
         "devices": 1,
         "logger": False,

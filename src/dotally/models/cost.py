@@ -3,6 +3,8 @@
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import torch
@@ -160,7 +162,8 @@ def _evaluate(model: nn.Module, pictures: Tensor, ledger: _Ledger) -> None:
 
 def _train(model: nn.Module, pictures: Tensor, ledger: _Ledger) -> None:
     with torch.enable_grad():
-        total = model(pictures).sum()  # in place of a loss
+        # in place of a loss; GoogLeNet with its auxiliary classifiers has three
+        total: Any = reduce(add, (scores.sum() for scores in _tensors(model(pictures))))
     ledger.saved = ledger.alive - total.nbytes
     total.backward()
 

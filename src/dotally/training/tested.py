@@ -26,7 +26,8 @@ def write_tested(checkpoint: Path | None, data: object, figures: dict[str, float
     """
     if checkpoint is None or config_beside(checkpoint) is None or not isinstance(data, CrowdDataModule):
         return
-    counts = {split: data.dataset(split).counts() for split in SPLITS}
+    sets = {split: data.dataset(split) for split in SPLITS}
+    counts = {split: some.counts() for split, some in sets.items()}
     answer = statistics.median(counts["train"])
     constant = statistics.mean(abs(count - answer) for count in counts["test"])
     content = {
@@ -35,6 +36,8 @@ def write_tested(checkpoint: Path | None, data: object, figures: dict[str, float
         "constant": {"answer": answer, "mae": constant},
         "pictures": {split: len(some) for split, some in counts.items()},
         "objects": {split: sum(some) for split, some in counts.items()},
+        # annotated, and not counted because they lie outside their pictures
+        "outside": {split: some.dropped() for split, some in sets.items()},
         "data": data.fingerprint(),
         "checkpoint": _facts(checkpoint),
         "environment": environment(),

@@ -315,6 +315,8 @@ def changed(content: dict[str, Any], *keys: Any, to: Any) -> dict[str, Any]:
         ("g.csv", "x,y\n1,2\nnan,4\n", 3, "x should be a number, it is 'nan'"),
         ("g.csv", "x,y\n1\n", 2, "y should be a number, it is ''"),
         ("g.csv", "file,x,y\n,1,2\n", 2, "no picture is named"),
+        ("g.csv", "file,x,y,w,h\na.jpg,1,2,9,9\n", 1, "the middle or the corner"),
+        ("g.csv", "index,axis-0,axis-1,axis-2\n0,1,7,4\n", 1, "places in a stack"),
         ("g.csv", "x,y\n1,2\n\xff".encode("latin-1"), 3, "UTF-8"),
         ("g.csv", VIA_CSV.replace('"{""name', '"[""name'), 2, "no readable JSON"),
         ("g.csv", b"", 1, "the file is empty"),

@@ -29,7 +29,7 @@ def read(path: Path) -> list[Dots]:
     or file, x, y. A picture with empty x and y has no dots.
 
     Raises:
-        AnnotationError: It is not such a table, or a coordinate is no number.
+        AnnotationError: It is not such a table, it is not clear what its x and y are, or a coordinate is no number.
     """
     columns: Columns = {}
     found: dict[str, tuple[str, list[Mark], tuple[int, int] | None]] = {}
@@ -37,6 +37,8 @@ def read(path: Path) -> list[Dots]:
         if not columns:
             if not matches(row):
                 raise AnnotationError(f"{where}: should name columns x and y, or be x,y or file,x,y")
+            if doubt := _doubt({cell.lower() for cell in row}):
+                raise AnnotationError(f"{where}: {doubt}")
             columns = _columns(row)
             if not _is_plain(row):
                 if "picture" not in columns:  # a table of one picture may have no rows
@@ -58,6 +60,17 @@ def _is_plain(row: Sequence[str]) -> bool:
 def _has_names(row: Sequence[str]) -> bool:
     lower = {cell.lower() for cell in row}
     return any(lower.issuperset(names) for names in _POINTS + _BOXES)
+
+
+def _doubt(lower: set[str]) -> str:
+    """Say why columns may be something else than places of dots; nothing where they are not."""
+    if lower.issuperset(("axis-0", "axis-1", "axis-2")):
+        return "axis-0 to axis-2 are places in a stack; save the points of each picture by themselves"
+    sized = lower.issuperset(("width", "height")) or lower.issuperset(("w", "h"))
+    # ImageJ's x and y are middles, and bx and by the corner
+    if sized and lower.issuperset(("x", "y")) and "bx" not in lower:
+        return "are x and y the middle or the corner of that width and height? call them cx,cy or xmin,ymin,xmax,ymax"
+    return ""
 
 
 def _columns(first: Sequence[str]) -> Columns:
