@@ -134,9 +134,9 @@ CELLS: list[Cell] = [
     *folds(
         mcnn_tuned,
         printed("MCNN"),
-        "begun with the weights of mcnn-published; nobody says how these were chosen, nor what MCNN's own began with; not "
-        "blind: at a constant rate of 1e-5 the validation MAE leapt between 370 and 1270 from epoch to epoch (test of folds "
-        "1 and 2 read: 733 and 468); the rate was chosen on the validation pictures of fold 1",
+        "begun with the weights of mcnn-published; nobody says how these were chosen, nor what MCNN's own began with; "
+        "not blind: at a constant rate of 1e-5 the validation MAE leapt between 370 and 1270 from epoch to epoch (test "
+        "of folds 1 and 2 was read: 733 and 468); the rate was then chosen on the validation pictures of fold 1",
     ),
     *folds(slim, note="an eighth of CSRNet's width, from scratch; nothing was tuned for this set"),
     *folds(

@@ -13,9 +13,8 @@ reach, and nothing is judged by it.
 
 Data: ShanghaiTech (``dotally data list`` tells where to get it).
 
-Hours, extrapolated from steps timed on one core: on B 20 minutes a seed for ``csrnet-slim``, 15 for ``mcnn-half``, 30
-for ``gaunet-csrnet-slim``; on A 13, 10 and 20. One seed of everything takes less than two hours of one core, three
-take five and a half.
+Hours of one core: on A 14 minutes a seed for ``mcnn-half`` and ``csrnet-slim``, 23 for ``gaunet-csrnet-slim`` (CPU time
+of seed 0); on B, extrapolated from steps, 15, 20 and 30. One seed of everything takes two hours, three take six.
 """
 
 import sys
