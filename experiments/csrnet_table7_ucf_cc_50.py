@@ -12,9 +12,8 @@ Every fold is a column, tested on ten pictures and trained on the forty others, 
 Data: UCF_CC_50. ``mcnn-published`` and ``mcnn-tuned`` also need ``weights_mcnn/mcnn_shtechA_660.h5`` below the data
 root, ``csrnet`` ImageNet weights, which PyTorch fetches and whose hash is checked.
 
-Hours: ``mcnn-tuned`` and ``csrnet-slim`` take less than an hour of one core each for a seed of all five folds
-(extrapolated from steps timed on a busy core: 27 and 3 seconds an epoch without validation); ``csrnet`` is for a GPU,
-see ``--plan``.
+Hours: ``mcnn-tuned`` and ``csrnet-slim`` take about half an hour of one core each for a seed of all five folds; ``csrnet``
+is for a GPU, see ``--plan``.
 """
 
 import sys
@@ -107,7 +106,7 @@ def slim(fold: int) -> Run:
         column=FOLDS[fold],
         task=partial(slim_csrnet, freeze_batch_norm=0.85),
         data=partial(UCFCC50, fold, resize="c3", crop=256, batch_size=4, keep_in_memory=True),
-        max_epochs=150,
+        max_epochs=60,
     )
 
 
