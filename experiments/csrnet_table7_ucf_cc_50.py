@@ -12,8 +12,8 @@ Every fold is a column, tested on ten pictures and trained on the forty others, 
 Data: UCF_CC_50. ``mcnn-published`` and ``mcnn-tuned`` also need ``weights_mcnn/mcnn_shtechA_660.h5`` below the data
 root, ``csrnet`` ImageNet weights, which PyTorch fetches and whose hash is checked.
 
-Hours: ``mcnn-tuned`` and ``csrnet-slim`` take about half an hour of one core each for a seed of all five folds; ``csrnet``
-is for a GPU, see ``--plan``.
+Hours: ``mcnn-tuned`` and ``csrnet-slim`` take about half an hour of one core each for a seed of all five folds;
+``csrnet`` is for a GPU, see ``--plan``.
 """
 
 import sys
