@@ -1,6 +1,7 @@
 """The command line of a table script: what it runs, what it prints, and how it leaves."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -297,6 +298,16 @@ def test_local_results_are_held_against_the_committed_ones(
     replace(committed, metrics=committed.metrics | {"mae": committed.metrics["mae"] / 2}).write(path)
     assert run("--check", "--only", "mean") == 1
     assert "mean.crowd: mae against the committed values is off" in capsys.readouterr().err
+
+
+def test_committed_results_that_stand_in_say_so(
+    run: Script, options: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--publish", "--only", "mean") == 0
+    assert "not run here" not in capsys.readouterr().out
+    shutil.rmtree(options.runs)
+    assert run("--report", "--only", "mean") == 0
+    assert "mean.crowd: not run here, committed results stand in: seed 0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("committed", [False, True])

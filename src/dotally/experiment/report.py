@@ -88,9 +88,9 @@ def report(
 
     Args:
         table: What is reported.
-        results: All that is at hand; of two with one specification and seed the later in the list counts.
+        results: Those to report; of two with one specification and seed the later in the list counts.
         seeds: Those that belong in the table.
-        committed: Which results are published; local ones that differ are held against them.
+        committed: Published results: they stand in for seeds without another, and the others are held against them.
         age: Whether results of older code are "stale", or judged as if nothing had changed.
     """
     results, committed = ([row for result in found for row in results_of(result)] for found in (results, committed))
@@ -171,13 +171,14 @@ def _cell(
     judge_age: bool,
 ) -> CellReport:
     spec = resolved_spec(cell)
-    ours = _of(cell, table, results)
+    ours = _of(cell, table, [*committed, *results])
     same = [result for result in ours if result.spec == spec]
     current = {result.seed: result for result in same}
     planned = seeds_of(cell, seeds)
     chosen = tuple(current[seed] for seed in planned if seed in current)
     complete, stale = len(chosen) == len(planned), judge_age and is_stale(cell, chosen)
     remarks = [*(cell.note and [cell.note]), *_several(same, planned), *_confirmed(chosen)]
+    remarks += _standing_in(chosen, {result.seed for result in _of(cell, table, results) if result.spec == spec})
     first = next((name for name in table.metrics if chosen and name in chosen[0].metrics), table.metrics[0])
     if ours and not same:
         remarks.append("spec changed: " + "; ".join(differences(ours[-1].spec, spec)))
@@ -227,6 +228,12 @@ def _confirmed(results: Sequence[Result]) -> list[str]:
         for last in result.confirmed[-1:]:
             told.setdefault(f"confirmed by replay on {last.date}: {last.how}", []).append(str(result.seed))
     return [f"seed{'s' * (len(seeds) > 1)} {', '.join(seeds)} {text}" for text, seeds in told.items()]
+
+
+def _standing_in(chosen: Sequence[Result], here: set[int]) -> list[str]:
+    """Remark on seeds that were not run here."""
+    seeds = [str(result.seed) for result in chosen if result.seed not in here]
+    return [f"not run here, committed results stand in: seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}"] * bool(seeds)
 
 
 def _several(same: Sequence[Result], seeds: Sequence[int]) -> list[str]:

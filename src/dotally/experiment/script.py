@@ -164,7 +164,7 @@ def _selected_one(table: Table, name: str) -> Run | Trivial:
 def _report(table: Table, options: Options, seeds: Sequence[int], source: str | None) -> list[CellReport]:
     """Print the table and write it in every format."""
     published, found = _results(table, options, source)
-    cells = report(table, [*published, *found], seeds, committed=published)
+    cells = report(table, found, seeds, committed=published)
     folder = options.runs / table.id
     with tempfile.TemporaryDirectory() as fetched:
         folders = [publish.committed(table.id), folder, Path(fetched)]
