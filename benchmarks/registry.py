@@ -34,6 +34,7 @@ class Case:
         implementations: Name -> what to time; all get the same inputs, bound already.
         gate: Raises AssertionError unless every implementation computes the same; no time is taken before it passes.
         repeats: How often each implementation runs at most; slow peers run once, without a warm-up.
+        least: How often each runs however long that takes, where single runs stray far.
         facts: Sizes and whatever else explains the row; "pictures" in one call gives pictures a second.
         work: By implementation, what a model counts: operations (two per multiply-add) and bytes moved, 0 for unknown.
         rate: Which measured matrix rate bounds the operations: "fp32", "tf32" or "bf16".
@@ -49,6 +50,7 @@ class Case:
     gate: Callable[[], None]
     repeats: Mapping[str, int]
     facts: Mapping[str, Any]
+    least: int = 1
     work: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     rate: str = "fp32"
     device: str = "cpu"

@@ -50,7 +50,9 @@ def measure(case: Case, flags: argparse.Namespace, rates: dict[str, float]) -> d
     if flags.graph:
         case, lost = _captured(case)
         kept |= {"lost": lost} if lost else {}
-    taken = take_turns(case.implementations, case.repeats, case.device, flags.seconds, cold=flags.cold)
+    taken = take_turns(
+        case.implementations, case.repeats, case.device, flags.seconds, least=case.least, cold=flags.cold
+    )
     rows = [_row(case, name, taken, rates) for name in taken]
     if case.device == "cuda" and not flags.graph:
         for row in rows:

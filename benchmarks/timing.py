@@ -13,7 +13,13 @@ RESAMPLES = 2000
 
 
 def take_turns(
-    implementations: Mapping[str, Run], repeats: Mapping[str, int], device: str, allowance: float, *, cold: bool = False
+    implementations: Mapping[str, Run],
+    repeats: Mapping[str, int],
+    device: str,
+    allowance: float,
+    *,
+    least: int = 1,
+    cold: bool = False,
 ) -> dict[str, list[float]]:
     """Return the seconds of every run.
 
@@ -23,7 +29,8 @@ def take_turns(
         implementations: What to time, by name.
         repeats: Runs of each at most; what runs once is not warmed up.
         device: "cpu" (CPU seconds), "cuda" (events) or "wall".
-        allowance: Seconds after which an implementation gets no further turn; each runs at least once.
+        allowance: Seconds after which an implementation gets no further turn.
+        least: Turns of each whatever the allowance.
         cold: Whether caches are flushed before every run.
     """
     clock = {"cpu": cpu_seconds, "cuda": gpu_seconds, "wall": wall_seconds}[device]
@@ -33,7 +40,8 @@ def take_turns(
     for turn in range(-1, max(repeats.values())):
         for name in list(implementations)[:: -1 if turn % 2 else 1]:
             once = turn < 0 and repeats[name] == 1
-            if once or len(taken[name]) >= repeats[name] or (taken[name] and spent[name] > allowance):
+            enough = len(taken[name]) >= min(least, repeats[name]) and spent[name] > allowance
+            if once or len(taken[name]) >= repeats[name] or enough:
                 continue
             begin = time.perf_counter()
             if flush:
@@ -41,7 +49,7 @@ def take_turns(
             found = clock(implementations[name])
             spent[name] += time.perf_counter() - begin
             # the turn before the first one warms up; who takes long needs none, and is a turn ahead of its peers then
-            if turn >= 0 or spent[name] > allowance / 4:
+            if turn >= 0 or (least == 1 and spent[name] > allowance / 4):
                 taken[name].append(found)
     return taken
 

@@ -261,7 +261,9 @@ def test_peers_take_turns_and_who_takes_long_runs_once_without_a_warm_up() -> No
     assert "".join(order) == "ba" + "abc" + "ba" + "ab"
     assert {name: len(times) for name, times in taken.items()} == {"a": 3, "b": 3, "c": 1}
     order.clear()
-    taken = timing.take_turns({"long": partial(time.sleep, 0.02)}, {"long": 9}, "wall", 0.01, cold=False)
+    long = {"long": partial(time.sleep, 0.02)}
+    assert len(timing.take_turns(long, {"long": 9}, "wall", 0.01, least=3)["long"]) == 3
+    taken = timing.take_turns(long, {"long": 9}, "wall", 0.01, cold=False)
     assert len(taken["long"]) == 1
 
 
