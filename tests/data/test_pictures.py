@@ -62,6 +62,15 @@ def test_the_size_is_known_without_decoding(tmp_path: Path) -> None:
         picture_size(tmp_path / "b.png")
 
 
+def test_a_turned_picture_is_decoded_for_its_size_up_to_the_limit_only(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path, "a.png", Image.new("L", (2000, 1000)), exif=exif)
+    assert picture_size(path, max_megapixels=2) == (2000, 1000)
+    with pytest.raises(PictureError, match=r"a\.png: 2000 x 1000 pixels are 2 megapixels, more than the limit of 1.9"):
+        picture_size(path, max_megapixels=1.9)
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_broken_exif_does_not_cost_the_picture(tmp_path: Path) -> None:
     path = saved(tmp_path, "a.jpg", Image.fromarray(rgb()), exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff")

@@ -227,6 +227,16 @@ def test_saved_values_are_in_range_and_load_again() -> None:
     torch.testing.assert_close(other(noise(1, 2, 9, 9)), one(noise(1, 2, 9, 9)))
 
 
+@pytest.mark.parametrize("bounds", [{"max_sigma": 0.6}, {"min_sigma": 0.7, "sigma": 0.7}, {"max_offset": 2.2}])
+def test_bounds_that_float32_cannot_hold_do_not_refuse_the_own_weights(bounds: dict[str, float]) -> None:
+    bounds = {"sigma": 0.55} | bounds
+    one = layer(2, 2, **bounds)
+    with torch.no_grad():
+        one.mu.fill_(99.0)
+        one.sigma.fill_(99.0 if "max_sigma" in bounds else 0.0)
+    layer(2, 2, **bounds, seed=1).load_state_dict(one.state_dict())
+
+
 @pytest.mark.parametrize(("name", "value"), [("mu", 3.5), ("mu", float("nan")), ("sigma", 2.5)])
 def test_weights_of_a_layer_with_wider_ranges_are_refused(name: str, value: float) -> None:
     state = layer(2, 2, max_offset=2).state_dict()

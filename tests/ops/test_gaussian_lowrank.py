@@ -119,6 +119,16 @@ def test_autocast_lowers_the_pictures_but_not_places_and_widths() -> None:
     torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
+def test_autocast_leaves_float64_alone() -> None:
+    torch.manual_seed(0)
+    x, weight, mu = (torch.randn(*shape, dtype=torch.float64) for shape in ((1, 3, 9, 8), (4, 3, 5), (5, 2)))
+    arguments, how = (x, weight, mu.tanh(), torch.linspace(0.5, 2, 5)), {"basis": shape_basis(3), "max_offset": 2}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = gaussian_conv2d_lowrank(*arguments, **how)
+    assert y.dtype == torch.float64
+    torch.testing.assert_close(y, gaussian_conv2d_lowrank(*arguments, **how), rtol=0, atol=0)
+
+
 def test_impossible_bases_are_refused() -> None:
     with pytest.raises(ValueError, match=r"rank must lie in 1..9 for max_sigma = 2, got 10"):
         shape_basis(10)

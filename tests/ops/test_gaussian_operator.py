@@ -192,6 +192,16 @@ def test_autocast_lowers_the_pictures_but_not_the_places(shift: Any, execution: 
     assert [g.dtype for g in torch.autograd.grad(y.sum(), leaves)] == [torch.float32] * 4
 
 
+@pytest.mark.parametrize(("shift", "execution"), [("exact", "dense"), ("exact", "separable"), ("bilinear", "bank")])
+def test_autocast_leaves_float64_alone_as_it_does_for_conv2d(shift: Any, execution: Any) -> None:
+    leaves, rest = inputs(dtype=torch.float64), settings(shift, execution)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y, registered = gaussian_conv2d(*leaves, shift=shift, execution=execution, **WINDOW), convolve(*leaves, *rest)
+    assert y.dtype == registered.dtype == torch.float64
+    expected = gaussian_conv2d(*leaves, shift=shift, execution=execution, **WINDOW)
+    torch.testing.assert_close(y, expected, rtol=0, atol=0)
+
+
 def test_autocast_holds_for_the_registered_operator_too() -> None:
     leaves, rest = inputs(dtype=torch.float32), settings("bilinear", "bank")
     with torch.autocast("cpu", dtype=torch.bfloat16):

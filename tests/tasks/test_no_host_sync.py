@@ -74,7 +74,6 @@ def padded() -> PaddedBatch:
 )
 def test_a_counting_step_reads_nothing_back(make: Callable[[], CountingTask], request: pytest.FixtureRequest) -> None:
     task, data = make(), SyntheticCrowd()
-    task.all_gather = lambda value: value  # what one process does
     request.getfixturevalue("on_gpu")
     emptied(task)
     with torch.autocast("cpu", torch.bfloat16):

@@ -161,10 +161,10 @@ class CrowdDataModule(LightningDataModule, ABC):
     def _loader(self, dataset: CrowdDataset, **options: Any) -> DataLoader[CrowdSample]:
         return seeded_loader(
             dataset,
+            collate=partial(collate, multiple=self.stride),
             seed=self.seed,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
-            collate_fn=partial(collate, multiple=self.stride),
             **options,
         )
 

@@ -122,7 +122,11 @@ class CrowdDataset(Dataset[CrowdSample]):
 
     def counts(self) -> list[int]:
         """Return the heads that count in every picture; of the pictures only the headers are read."""
-        return [len(self._kept(self._annotated(record), picture_size(record.picture))) for record in self.records]
+        return [len(self._kept(self._annotated(record), self.stated_size(record))) for record in self.records]
+
+    def stated_size(self, record: Record) -> tuple[int, int]:
+        """Return (height, width) of a picture's file, see :func:`dotally.data.pictures.picture_size`."""
+        return picture_size(record.picture, max_megapixels=self.max_megapixels)
 
     def dropped(self) -> int:
         """Return how many annotated heads do not count, because they lie outside their pictures."""

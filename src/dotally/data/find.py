@@ -43,11 +43,13 @@ def inside(folder: Path, name: str, where: str) -> Path:
         where: File and line, for the message.
 
     Raises:
-        AnnotationError: If it is empty, absolute or leaves the folder.
+        AnnotationError: If it is empty, absolute, leaves the folder or holds a NUL.
     """
     path = PurePosixPath(name.replace("\\", "/"))
     if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         raise AnnotationError(f"{where}: {name!r} is a path that leaves {folder}; name pictures relative to it")
+    if "\0" in name:
+        raise AnnotationError(f"{where}: {name!r} is no name of a file")
     return folder / path
 
 
@@ -58,11 +60,12 @@ def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
         AnnotationError: If the file is not there or is no text.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_bytes().decode("utf-8-sig").splitlines()
     except OSError as error:
         raise AnnotationError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise AnnotationError(f"{path}: not a text file in UTF-8") from error
+        number = len((error.object[: error.start].decode() + ".").splitlines())
+        raise AnnotationError(f"{path}: line {number}: not text in UTF-8") from error
     for number, line in enumerate(lines, 1):
         if line.strip():
             yield f"{path}: line {number}", line

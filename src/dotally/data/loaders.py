@@ -1,5 +1,6 @@
 """The loaders of every data module: seeded, an even share for each process, no draw from the global generator."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,15 +10,23 @@ from torch import Generator
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dotally.data.sampling import Draw, Item, SeededSampler
+from dotally.data.sending import LightCollate
 
 
 def seeded_loader(
-    dataset: Dataset[Item], *, seed: int, num_workers: int, pin_memory: bool | None, **options: Any
+    dataset: Dataset[Item],
+    *,
+    collate: Callable[[list[Any]], Any],
+    seed: int,
+    num_workers: int,
+    pin_memory: bool | None,
+    **options: Any,
 ) -> DataLoader[Item]:
     """Return a ``DataLoader``.
 
     Args:
         dataset: What it loads from.
+        collate: Makes a batch, a dictionary, of a list of its items.
         seed: Of the loader's own generator.
         num_workers: Processes that load, kept from epoch to epoch.
         pin_memory: Whether batches are pinned for the way to the device; None does so where there is a GPU.
@@ -25,6 +34,7 @@ def seeded_loader(
     """
     return DataLoader(
         dataset,
+        collate_fn=LightCollate(collate) if num_workers else collate,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
         pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,

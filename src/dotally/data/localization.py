@@ -147,9 +147,9 @@ class LocalizationDataModule(LightningDataModule, ABC):
     def _loader(self, dataset: LocalizationDataset, **options: Any) -> DataLoader[BoxSample]:
         return seeded_loader(
             dataset,
+            collate=collate_boxes,
             seed=self.seed,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
-            collate_fn=collate_boxes,
             **options,
         )

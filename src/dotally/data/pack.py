@@ -15,7 +15,6 @@ from dotally.data.crowd import SPLITS, CrowdDataModule
 from dotally.data.crowd_dataset import CrowdDataset, Record
 from dotally.data.own_folder import located
 from dotally.data.packed_file import PackedSplit, SplitPlan, create, open_index
-from dotally.data.pictures import picture_size
 from dotally.data.progress import progress
 from dotally.errors import DataError
 
@@ -137,7 +136,7 @@ def _plan(dataset: CrowdDataset, text: str) -> SplitPlan:
 
 def _size(dataset: CrowdDataset, record: Record) -> tuple[int, int]:
     """Return (height, width) that a picture will have, from its header alone."""
-    height, width = picture_size(record.picture)
+    height, width = dataset.stated_size(record)
     if dataset.longest_side is not None and max(height, width) > dataset.longest_side:
         factor = dataset.longest_side / max(height, width)
         height, width = (max(1, round(side * factor)) for side in (height, width))

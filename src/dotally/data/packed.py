@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Generator
-from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from dotally.data.collate import PaddedBatch
@@ -17,7 +16,6 @@ from dotally.data.packed_file import PackedSplit
 from dotally.data.published import visible_cells
 from dotally.data.sample import CrowdBatch, CrowdSample
 from dotally.data.sampling import Draw
-from dotally.data.sending import LightCollate
 from dotally.data.transforms import Augmentation
 from dotally.errors import DataError
 
@@ -128,13 +126,6 @@ class Packed(CrowdDataModule):
         super().setup(stage)
         sets = [getattr(self, f"{split}_set", None) for split in ("train", "val", "test")]
         self._region = any(one.packed.plan.region for one in sets if isinstance(one, PackedDataset))
-
-    @override
-    def _loader(self, dataset: CrowdDataset, **options: Any) -> DataLoader[CrowdSample]:
-        loader = super()._loader(dataset, **options)
-        if loader.num_workers:
-            loader.collate_fn = LightCollate(loader.collate_fn)
-        return loader
 
     @override
     def on_after_batch_transfer(self, batch: PaddedBatch, dataloader_idx: int) -> CrowdBatch:

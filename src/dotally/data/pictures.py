@@ -1,6 +1,5 @@
 """Opening pictures of every kind as 8-bit RGB, or saying clearly why they cannot be opened."""
 
-import math
 import re
 import threading
 from collections.abc import Iterator
@@ -59,8 +58,12 @@ def open_picture(path: Path, *, max_megapixels: float = 200) -> Picture:
     return Picture(image=pixels, flags=(*flags, *([f"{pages} pages"] if pages > 1 else [])))
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def picture_size(path: Path, *, max_megapixels: float = 200) -> tuple[int, int]:
     """Return (height, width) of a picture as :func:`open_picture` gives it, without decoding it unless it is turned.
+
+    Args:
+        path: The file.
+        max_megapixels: Larger pictures are refused if they are turned.
 
     Raises:
         PictureError: No such file, empty, or no picture.
@@ -68,7 +71,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     with _readable(path), _opened(path) as image:
         (width, height), turned = image.size, _orientation(image) >= 5
     if turned:  # whether the size is that before or after turning depends on the format and on Pillow's version
-        height, width = open_picture(path, max_megapixels=math.inf).image.shape[:2]
+        height, width = open_picture(path, max_megapixels=max_megapixels).image.shape[:2]
     return height, width
 
 

@@ -163,7 +163,7 @@ class PublishedDataset(CrowdDataset):
             return reduced
         sample = super()._read(index)
         if self.published.region is not None:
-            region, size = self.published.region(self.records[index]), picture_size(self.records[index].picture)
+            region, size = self.published.region(self.records[index]), self.stated_size(self.records[index])
             if region.shape != size:
                 raise AnnotationError(f"{sample.name}: its region is {list(region.shape)}, the picture {list(size)}")
             sample = replace(sample, image=_show_only(sample.image, torch.from_numpy(region)))
@@ -171,7 +171,7 @@ class PublishedDataset(CrowdDataset):
 
     def _reduced(self, record: Record) -> CrowdSample | None:
         """Return a picture in its final size without having decoded all of it; None where that cannot be."""
-        size = picture_size(record.picture)
+        size = self.stated_size(record)
         wanted = self.fit(size) if self.fit is not None else _within(size, self.longest_side)
         pixels = open_reduced(record.picture, wanted, max_megapixels=self.max_megapixels)
         if pixels is None or self.official:

@@ -11,7 +11,7 @@ from dotally.ops.gaussian_checks import as_pair, check_setting, check_shapes, ch
 from dotally.ops.gaussian_dense import dense_forward
 from dotally.ops.gaussian_operator import convolve
 from dotally.ops.gaussian_plan import Layer, plan, why_not
-from dotally.ops.gaussian_setting import Execution, Setting
+from dotally.ops.gaussian_setting import Execution, Setting, autocast_dtype
 from dotally.ops.gaussian_taps import GradMode, Normalize, Shift
 
 
@@ -82,7 +82,7 @@ def gaussian_conv2d(
     if values_are_readable(mu):
         check_values(mu, sigma, max_offset=max_offset, max_sigma=max_sigma)
     if not x.is_meta and torch.is_autocast_enabled(x.device.type):
-        dtype = torch.get_autocast_dtype(x.device.type)
+        dtype = autocast_dtype(x)
         with torch.autocast(x.device.type, enabled=False):
             return _execute(x.to(dtype), weight.to(dtype), mu, sigma, bias, setting)
     return _execute(x, weight, mu, sigma, bias, setting)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dotally.ops.gaussian_checks import as_pair, check_shapes, check_values, values_are_readable
-from dotally.ops.gaussian_setting import Pair, tap_dtype
+from dotally.ops.gaussian_setting import Pair, autocast_dtype, tap_dtype
 from dotally.ops.gaussian_taps import blur_radius, blur_taps, shift_radius, shift_taps
 
 SAMPLES = 257  # widths that the basis is fitted to, evenly spaced
@@ -111,9 +111,9 @@ def gaussian_conv2d_lowrank(
     if values_are_readable(mu):
         check_values(mu, sigma, max_offset=max_offset, max_sigma=basis.max_sigma)
     if not x.is_meta and torch.is_autocast_enabled(x.device.type):
-        dtype = torch.get_autocast_dtype(x.device.type)
         with torch.autocast(x.device.type, enabled=False):
-            return _lowrank(x.to(dtype), weight, mu, sigma, bias, basis, max_offset, as_pair("stride", stride))
+            x = x.to(autocast_dtype(x))
+            return _lowrank(x, weight, mu, sigma, bias, basis, max_offset, as_pair("stride", stride))
     return _lowrank(x, weight, mu, sigma, bias, basis, max_offset, as_pair("stride", stride))
 
 

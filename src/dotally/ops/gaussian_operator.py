@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dotally.ops.gaussian_dense import dense_forward, dense_gradients
 from dotally.ops.gaussian_mixing import mixing_forward, mixing_gradients
-from dotally.ops.gaussian_setting import Gradients, Setting, Wanted, memory_format, output_size
+from dotally.ops.gaussian_setting import Gradients, Setting, Wanted, autocast_dtype, memory_format, output_size
 from dotally.ops.registration import Operator
 
 
@@ -155,7 +155,7 @@ def _register_autocast(device_type: str, key: torch._C.DispatchKey) -> None:
     """Lower ``x`` and ``weight`` under autocast, and leave the places and widths alone."""
 
     def lowered(x: Tensor, weight: Tensor, *rest: Any) -> Any:
-        dtype = torch.get_autocast_dtype(device_type)
+        dtype = autocast_dtype(x)
         with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(key)):
             return convolve(x.to(dtype), weight.to(dtype), *rest)
 

@@ -55,6 +55,11 @@ def tap_dtype(mu: Tensor) -> torch.dtype:
     return torch.promote_types(mu.dtype, torch.float32)
 
 
+def autocast_dtype(x: Tensor) -> torch.dtype:
+    """Return what autocast lowers ``x`` to: as for ``conv2d``, float64 stays what it is."""
+    return x.dtype if x.dtype == torch.float64 else torch.get_autocast_dtype(x.device.type)
+
+
 def working_dtype(x: Tensor) -> torch.dtype:
     """Return float32 for half precision off the GPU, where its sums are slow and rounded; else the dtype of ``x``."""
     return x.dtype if x.is_cuda else torch.promote_types(x.dtype, torch.float32)

@@ -82,6 +82,8 @@ class CountingTask(LightningModule):
         self.stride = int(cast(int, self.model.stride))
         self.loss = get_loss(loss)
         self.register_buffer("densest", torch.zeros(()))
+        # DDP would overwrite it with that of process 0 at every step
+        self._ddp_params_and_buffers_to_ignore = ["densest"]
         self.val_metrics, self.test_metrics = CountingError(), CountingError()
         self.test_game = torch.nn.ModuleList(GAME(level) for level in range(4))
         self.test_quality = torch.nn.ModuleList([DensityPSNR(), DensitySSIM()] if map_quality else [])
@@ -123,6 +125,11 @@ class CountingTask(LightningModule):
     @override
     def on_train_epoch_end(self) -> None:
         self._watch.read(wait=True)
+        self._share_densest()
+
+    @override
+    def on_validation_epoch_start(self) -> None:
+        self._share_densest()  # checkpoints are written when validation ends
 
     @override
     def validation_step(self, batch: CrowdBatch, batch_idx: int) -> None:
@@ -189,11 +196,13 @@ class CountingTask(LightningModule):
         return lambda loss: f"the loss became {loss} in {place}: {remedy}"
 
     def _note_density(self, batch: CrowdBatch) -> None:
-        """Remember the densest picture that any process met, so that counting can flag what lies beyond it."""
+        """Remember the densest picture, so that counting can flag what lies beyond it."""
         megapixels = batch["size"].prod(dim=1) / 1e6
-        # at every step, because DDP overwrites buffers with those of process 0; one process gathers nothing
-        densest = cast(Tensor, self.all_gather((batch["count"] / megapixels).max()))
-        self.densest = torch.maximum(self.densest, densest.max())
+        self.densest = torch.maximum(self.densest, (batch["count"] / megapixels).max())
+
+    def _share_densest(self) -> None:
+        """Let every process know the densest picture of all; not at each step, which would wait for the slowest."""
+        self.densest.copy_(cast(Tensor, self.all_gather(self.densest)).max())
 
 
 def _counted(density: Tensor, batch: CrowdBatch) -> Tensor:
