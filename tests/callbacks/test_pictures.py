@@ -13,7 +13,7 @@ from PIL import Image
 from dotally.callbacks import Prediction, Predictions
 from dotally.callbacks.pictures import Panel, Pictures, by_quantile
 from dotally.data import SyntheticCrowd
-from dotally.experiment.contact_sheet import draw_row, shared_scale, write_sheet
+from dotally.experiment.contact_sheet import BACKGROUND, draw_row, draw_rows, shared_scale, write_sheet
 from dotally.tasks import CountingTask
 
 
@@ -117,6 +117,13 @@ def test_the_scale_is_the_truths() -> None:
 
 def test_a_row_has_a_picture_only_where_it_may_be_shown() -> None:
     assert draw_row(panel(), 1.0).width > draw_row(panel(image=False), 1.0).width
+
+
+def test_rows_shown_together_are_equally_high() -> None:
+    low, high = draw_rows([panel(height=60), panel(height=120)])
+    assert low.size == high.size == (320 * 3 + 8, 320)
+    assert np.array_equal(low.crop((0, 0, low.width, 160)), draw_row(panel(height=60), shared_scale([panel()])))
+    assert low.getpixel((10, 200)) == BACKGROUND
 
 
 def test_a_head_is_drawn_where_it_is() -> None:

@@ -1,6 +1,6 @@
 """Pictures beside their true and predicted maps, all on one colour scale, the truth's."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -18,10 +18,12 @@ GAP, SPACE, CAPTION, FOOTER, MARGIN = 4, 28, 36, 44, 20
 COLUMNS = 2
 
 
-def draw_rows(panels: Sequence[Panel]) -> Iterator[Image.Image]:
-    """Draw each panel as a row: picture (where it may be shown), true map, predicted map."""
+def draw_rows(panels: Sequence[Panel]) -> list[Image.Image]:
+    """Draw each panel as a row: picture (where it may be shown), true map, predicted map; all rows are equally high."""
     scale = shared_scale(panels)
-    return (draw_row(panel, scale) for panel in panels)
+    rows = [draw_row(panel, scale) for panel in panels]
+    # W&B shows pictures of one step in the size of the first
+    return [_on_canvas(row, (row.width, max(other.height for other in rows))) for row in rows]
 
 
 def shared_scale(panels: Sequence[Panel]) -> float:
@@ -39,6 +41,12 @@ def draw_row(panel: Panel, scale: float) -> Image.Image:
     for number, part in enumerate(parts):
         row.paste(part, (number * (WIDTH + GAP), 0))
     return row
+
+
+def _on_canvas(row: Image.Image, size: tuple[int, int], top: int = 0) -> Image.Image:
+    canvas = Image.new("RGB", size, BACKGROUND)
+    canvas.paste(row, (0, top))
+    return canvas
 
 
 def write_sheet(path: Path, panels: Sequence[Panel]) -> None:
@@ -83,8 +91,7 @@ def colours(share: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 def _captioned(panel: Panel, row: Image.Image) -> Image.Image:
-    canvas = Image.new("RGB", (row.width, row.height + CAPTION), BACKGROUND)
-    canvas.paste(row, (0, CAPTION))
+    canvas = _on_canvas(row, (row.width, row.height + CAPTION), CAPTION)
     draw = ImageDraw.Draw(canvas)
     words = [(panel.name, FAINT)] if panel.image is not None else []
     words += [(f"{panel.count:,} annotated", INK), (f"{panel.predicted.sum():,.1f} counted", INK)]

@@ -59,7 +59,7 @@ class Mirror:
 
     def _show(self, panels: Sequence[Panel], step: int) -> None:
         captions = [f"{p.name}: {p.count} annotated, {p.predicted.sum():.1f} counted" for p in panels]
-        self.attempt(lambda to: to.log_image("pictures/val", list(draw_rows(panels)), step=step, caption=captions))
+        self.attempt(lambda to: to.log_image("pictures/val", draw_rows(panels), step=step, caption=captions))
 
     def finish(self, result: Result, folder: RunFolder, data: Data) -> None:
         """Write the answers and hand over the small files; call it when ``run.json`` is in its place."""

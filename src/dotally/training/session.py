@@ -131,7 +131,7 @@ def _say_done(cli: TaskCLI, before: float | None) -> None:
         return
     if after is not None:
         first = "" if before is None else f"before {before:.2f}, "
-        say(f"held-out {kind.told} {first}after {after:.2f} {kind.unit}")
+        say(f"held-out {kind.told} {first}after {after:.2f} {kind.unit}, on the pictures that chose the checkpoint")
     if isinstance(cli.datamodule, CrowdDataModule) and (lost := cli.datamodule.train_set.dropped()):
         say(f"not learnt   {lost:,} annotated points that lie outside their training pictures")
     say(f"checkpoint   {best}")
