@@ -17,6 +17,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,6 +192,7 @@ def resources(case: Case, architecture: int) -> dict[str, float]:
 
     ``issue_ratio`` is the time the instructions of the product's loop take to issue over the time its tensor core
     operations take: above 1, the tensor cores wait. A prediction, to be ratcheted down like a coverage figure.
+    ``compile_s`` is next to nothing for what Triton has in its cache, unless TRITON_ALWAYS_COMPILE=1.
     """
     names = case.kernel.arg_names
     whole = [name for name, kind in case.types.items() if kind[0] == "*" or name in case.divisible]
@@ -201,7 +203,9 @@ def resources(case: Case, architecture: int) -> dict[str, float]:
         constexprs={(names.index(name),): value for name, value in case.constants.items()},
         attrs=aligned,
     )
+    begun = time.perf_counter()
     compiled = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=case.options)
+    seconds = time.perf_counter() - begun
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(compiled.asm["cubin"])
         file.flush()
@@ -221,6 +225,7 @@ def resources(case: Case, architecture: int) -> dict[str, float]:
         "vector_loads": len(re.findall(r"\bLDG(?:STS)?\S*\.128", sass)),
         "tensor_core": len(re.findall(TENSOR_CORE[architecture], sass)),
         "issue_ratio": round(loop * warps / 4 * FLOP_PER_CLOCK[architecture] / case.flop, 3) if loop else 0,
+        "compile_s": round(seconds, 2),
     }
 
 

@@ -29,7 +29,7 @@ PER_PRODUCT = 100, 8  # instructions and bytes of one product of a top-down unit
 
 
 def static(record: Record) -> None:
-    """Compile one form of each kernel and take down its registers, spills, memory and issue ratio.
+    """Compile one form of each kernel and take down its registers, spills, memory, issue ratio and time to compile.
 
     Nothing is taken down where one exceeds its budget, so a resumed run tries again.
     """
@@ -37,6 +37,7 @@ def static(record: Record) -> None:
         return
     # a process of its own: Triton's interpreter, where it is on, replaces the compiler
     environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    environment["TRITON_ALWAYS_COMPILE"] = "1"
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "static.json"
         command = [sys.executable, "-m", "benchmarks.compile_ahead", "--arch", str(ARCHITECTURE), "--quick"]

@@ -186,17 +186,21 @@ def _missing(record: Record) -> Iterator[str]:
 
 
 def _static(record: Record) -> Iterator[str]:
-    keys = ("registers", "spills", "shared", "tensor_core", "vector_loads", "issue_ratio")
-    heads = ("kernel", "for", "registers", "spills", "shared memory", "tensor core", "vector loads", "issue")
+    keys = ("registers", "spills", "shared", "tensor_core", "vector_loads", "issue_ratio", "compile_s")
+    counted = ("registers", "spills", "shared memory", "tensor core", "vector loads", "issue", "compile, s")
     found = record.get("static", [])
     if found:
         yield "### Kernels, compiled for a GPU that is not there"
         yield (
             "Read off the machine code: numbers of instructions, shared memory in bytes. *Issue*: time to issue the "
-            "loop of the product over the time of its tensor core operations. Above 1 these wait. A prediction."
+            "loop of the product over the time of its tensor core operations. Above 1 these wait. A prediction. "
+            "*Compile*: seconds of one CPU core, once for each machine."
         )
-        rows = [[row["kernel"], f"sm_{row['architecture']}", *(f"{row[key]:,g}" for key in keys)] for row in found]
-        yield _table(heads, rows)
+        rows = [
+            [row["kernel"], f"sm_{row['architecture']}", *(f"{row[key]:,g}" if key in row else "" for key in keys)]
+            for row in found
+        ]
+        yield _table(("kernel", "for", *counted), rows)
 
 
 def _models(record: Record) -> Iterator[str]:
