@@ -245,6 +245,12 @@ def test_weights_of_a_layer_with_wider_ranges_are_refused(name: str, value: floa
         layer(2, 2, max_offset=2).load_state_dict(state)
 
 
+@pytest.mark.parametrize("setting", [{}, {"preset": "gaunet", "stride": 2}])
+def test_one_map_without_a_batch_is_taken_as_conv2d_takes_it(setting: dict[str, object]) -> None:
+    one, x = layer(2, 3, **setting), noise(1, 2, 9, 8)
+    assert torch.equal(one(x[0]), one(x)[0])
+
+
 def test_a_copy_is_independent() -> None:
     one = layer(2, 2)
     twin = copy.deepcopy(one)

@@ -204,7 +204,7 @@ class GaussianConv2d(nn.Module):
         """Convolve.
 
         Args:
-            x: ``[B, in_channels, H, W]`` floating point.
+            x: ``[B, in_channels, H, W]`` floating point, or one map without the first axis, as ``nn.Conv2d`` takes it.
 
         Returns:
             ``[B, out_channels, ceil(H / stride), ceil(W / stride)]`` in the dtype of ``x``; outside the map is zero.
@@ -212,6 +212,8 @@ class GaussianConv2d(nn.Module):
         Raises:
             ValueError: If ``x`` has another number of channels, or a displacement or width is NaN (on the CPU).
         """
+        if x.ndim == 3:
+            return self.forward(x.unsqueeze(0)).squeeze(0)
         if self.training:
             self.project_()
         arguments = (x, self.unit_weights(), self.mu, self.sigma, self.bias)
