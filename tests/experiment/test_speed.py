@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dotally.errors import DataError
-from dotally.experiment.promises import figures, read_promises, read_records
+from dotally.experiment.promises import Figure, Promise, figures, read_promises, read_records
 from dotally.experiment.speed import BLOCKS
 
 ENVIRONMENT = {"device": "cpu", "cores": 2, "threads": 1, "python": "3.11", "packages": {}, "commit": "c0ffee00"}
@@ -66,6 +66,22 @@ def test_a_promise_stands_beside_what_was_measured_or_says_what_it_waits_for(che
     assert found[1].interval == pytest.approx((1.25, 2.5))  # of ours beside b, turned round
     assert "| share | at least 30 |  |  | waits for a GPU |" in BLOCKS["speed"](checkout)
     assert "share" not in BLOCKS["speed-promised"](checkout)
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "verdict"),
+    [
+        (2.0, None, "reached"),
+        (2.0, (1.8, 2.2), "reached"),
+        (2.0, (1.6, 2.2), "reached, not surely"),
+        (1.6, (1.5, 2.2), "**missed**"),
+    ],
+)
+def test_a_promise_is_surely_reached_where_its_whole_interval_is(
+    value: float, interval: tuple[float, float] | None, verdict: str
+) -> None:
+    promise = Promise(about="", case="", wanted=1.7, at_least=True)
+    assert Figure(promise, value, interval).verdict == verdict
 
 
 def test_where_a_peer_is_faster_is_a_table_of_its_own(checkout: Path) -> None:

@@ -63,7 +63,9 @@ class Figure(NamedTuple):
         """What stands in the last column."""
         if self.value is None:
             return "waits for a GPU" if self.promise.on == "gpu" else "not measured yet"
-        return "reached" if self.promise.kept(self.value) else "**missed**"
+        if not self.promise.kept(self.value):
+            return "**missed**"
+        return "reached" if all(map(self.promise.kept, self.interval or ())) else "reached, not surely"
 
 
 def read_promises(root: Path) -> list[Promise]:
