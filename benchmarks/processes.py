@@ -58,17 +58,18 @@ class Crew:
     Args:
         number: Of processes, which share the pictures.
         apart: Whether each trains a network of its own instead.
-        batch: Crops of a step and process.
+        doubled: Whether the batch is twice that of the others.
     """
 
-    def __init__(self, number: int, *, apart: bool = False, batch: int = BATCH) -> None:
+    def __init__(self, number: int, *, apart: bool = False, doubled: bool = False) -> None:
         crowd()
-        self.weights, self.said = (folder() / f"ddp{number}{apart}{batch}.{kind}" for kind in ("pt", "txt"))
+        self.weights, self.said = (folder() / f"ddp{number}{apart}{doubled}.{kind}" for kind in ("pt", "txt"))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
         shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": "0", "GLOO_SOCKET_IFNAME": "lo"}
         path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
+        batch = 2 * BATCH if doubled else BATCH
         share = crowd_arguments() | {"batch_size": batch}
         world, steps = 1 if apart else number, STEPS * BATCH // (number * batch)
         arguments = [json.dumps(share), str(self.weights), *map(str, (world, EPOCHS, steps))]
@@ -124,11 +125,10 @@ crew = cache(Crew)
 
 def gate() -> None:
     """Compare the weights with those of one process of twice the batch; sums over a batch come in another order."""
-    crews = crew(1, batch=2 * BATCH), crew(2)
+    crews = crew(1, doubled=True), crew(2)
     for each in crews:
         each.train()
     one, two = (torch.load(each.weights, weights_only=True) for each in crews)
-    crews[0].dismiss()
     moved = max(float((one["after"][name] - one["before"][name]).abs().max()) for name in one["after"])
     assert moved > 1e-5, "nothing was trained"
     for name, value in one["after"].items():

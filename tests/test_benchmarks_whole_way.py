@@ -111,6 +111,6 @@ def test_two_processes_train_as_one(tiny: None, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(processes, "crew", crews)
     processes.gate()
     processes.gate()  # they wait for more
-    for number in (1, 2):
-        crews(number).dismiss()
-        assert all(process.returncode == 0 for process in crews(number).processes)
+    for each in (crews(1, doubled=True), crews(2)):
+        each.dismiss()
+        assert all(process.returncode == 0 for process in each.processes)
