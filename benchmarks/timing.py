@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 Run = Callable[[], Any]
 FLUSHED = 2**28  # bytes written between cold runs: more than any last cache level holds
@@ -99,15 +100,24 @@ def captured(run: Run) -> Run:
 def interval(over: Sequence[float], under: Sequence[float]) -> tuple[float, float] | None:
     """Return the 95 % bootstrap interval of the ratio of medians; None for fewer than three pairs.
 
-    Turns are drawn, not runs: what slowed both in one turn stays together.
+    Turns are drawn, not runs: what slowed both in one turn stays together. Who ran in more turns than its peer has
+    those drawn by themselves.
     """
     turns = min(len(over), len(under))
     if turns < 3:
         return None
-    drawn = np.random.default_rng(0).integers(0, turns, (RESAMPLES, turns))
-    ratios = np.median(np.asarray(over)[drawn], axis=1) / np.median(np.asarray(under)[drawn], axis=1)
+    generator = np.random.default_rng(0)
+    drawn = generator.integers(0, turns, (RESAMPLES, turns))
+    ratios = _medians(over, drawn, generator) / _medians(under, drawn, generator)
     low, high = np.quantile(ratios, (0.025, 0.975)).tolist()
     return low, high
+
+
+def _medians(runs: Sequence[float], drawn: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.float64]:
+    """Return the median of each resample: the turns that were drawn, and as many further ones as there are."""
+    values, turns = np.asarray(runs), drawn.shape[1]
+    further = generator.integers(0, max(len(runs) - turns, 1), (RESAMPLES, len(runs) - turns)) + turns
+    return np.median(values[np.concatenate([drawn, further], axis=1)], axis=1)
 
 
 def _flusher(device: str) -> Run:

@@ -282,6 +282,22 @@ def test_an_interval_holds_what_slowed_both_peers_in_a_turn_together() -> None:
     assert low < 2 < high
 
 
+def test_an_interval_is_of_all_runs_also_where_one_peer_has_more() -> None:
+    # the machine grew faster after the third turn
+    slow, fast = [40.0, 41.0, 42.0], [1.0, 1.0, 1.0, *[0.5] * 20]
+    low, high = timing.interval(slow, fast) or (0, 0)
+    assert low <= 41.0 / 0.5 <= high
+
+
+def test_the_committed_intervals_are_those_of_the_committed_runs() -> None:
+    for path in (Path(benchmarks.run.__file__).parent / "results").glob("*.json"):
+        for case in json.loads(path.read_text())["results"]:
+            runs = {row["implementation"]: row["taken"] for row in case["rows"]}
+            for row in case["rows"]:
+                if "interval" in row:
+                    assert row["interval"] == pytest.approx(timing.interval(row["taken"], runs[case["ours"]]))
+
+
 def test_a_pair_is_named_by_its_implementations_even_if_they_hold_commas() -> None:
     pair = benchmarks.run.paired(a_case(), "slow, very, fast")
     assert pair is not None
