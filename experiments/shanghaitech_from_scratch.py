@@ -14,7 +14,8 @@ reach, and nothing is judged by it.
 Data: ShanghaiTech (``dotally data list`` tells where to get it).
 
 Hours of one core: on A 14 minutes a seed for ``mcnn-half`` and ``csrnet-slim``, 23 for ``gaunet-csrnet-slim`` (CPU time
-of seed 0); on B, extrapolated from steps, 15, 20 and 30. One seed of everything takes two hours, three take six.
+of seed 0). On B, extrapolated, 22 for ``mcnn-half`` from six passes; 20 and 30 for the others from steps alone, which
+was a third too little for the first. One seed of everything takes two to three hours, three take up to eight.
 """
 
 import sys
