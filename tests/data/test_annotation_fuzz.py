@@ -17,7 +17,9 @@ from dotally.data import (
     CUBLocalization,
     PointFolder,
     carpk_files,
+    imagenet,
     mall_files,
+    tiny_imagenet,
     trancos_files,
     ucsd_files,
     world_expo_files,
@@ -134,6 +136,39 @@ def test_any_truth_of_heads_is_read_or_refused(content: bytes, tmp_path: Path) -
     path = tmp_path / "val_gt_loc.txt"
     path.write_bytes(content)
     refused_or_read(lambda: read_head_truth(path), path)
+
+
+WORDS = (
+    "a.jpg",
+    "../a.jpg",
+    "\0",
+    "n0",
+    "n01440764",
+    "1",
+    "2",
+    "-3",
+    "nan",
+    "1e999",
+    "tench,",
+    "\t",
+    " ",
+    "\n",
+    "\r\n",
+    "\x85",
+)
+LISTS: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "tiny imagenet": ("val_annotations.txt", lambda folder: tiny_imagenet._judged(folder, {"n0": 0})),
+    "imagenet": ("LOC_synset_mapping.txt", imagenet._listed),
+}
+
+
+@FUZZ
+@given(content=TEXT | st.lists(st.sampled_from(WORDS), max_size=12).map(lambda words: " ".join(words).encode()))
+@pytest.mark.parametrize("name", list(LISTS))
+def test_any_list_of_boxes_or_classes_is_read_or_refused(name: str, content: bytes, tmp_path: Path) -> None:
+    file, read = LISTS[name]
+    (tmp_path / file).write_bytes(content)
+    refused_or_read(lambda: read(tmp_path), tmp_path / file)
 
 
 LEAVES = st.none() | st.booleans() | st.integers(-9, 9) | st.floats() | st.text(max_size=4) | st.just(10**400)
